@@ -1,0 +1,1 @@
+"""Estimate or read 17-keypoint poses and track people."""

@@ -1,0 +1,1 @@
+"""Draw poses and flow; pure functions of arrays."""

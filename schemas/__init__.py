@@ -1,0 +1,1 @@
+"""Record types, annotation parsers, codecs and shard names; needs no video or ML library."""

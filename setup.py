@@ -1,0 +1,56 @@
+"""Packages, dependencies and extras; metadata and tool settings live in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+PACKAGES = [
+    "flow",
+    "pipelines",
+    "pose",
+    "renderers",
+    "schemas",
+    "schemas.annotations",
+    "video",
+]
+
+READER = ["google-crc32c>=1.5", "numpy>=2.0", "protobuf>=5", "pyarrow>=18"]
+
+PREP = [
+    "apache-beam>=2.70",
+    "av>=14",
+    "decord>=0.6; platform_machine == 'x86_64'",
+    "mediapipe>=1.2",
+    "numba>=0.62",
+    "opencv-contrib-python>=4.11",
+    "pebble>=5.1",
+    "rich>=13",
+    "tyro>=0.9",
+]
+
+TRAIN = ["accelerate>=1.10", "opencv-contrib-python>=4.11", "tensorboard>=2.19", "torch>=2.7"]
+
+DEV = [
+    "datasets>=4",
+    "duckdb>=1.3",
+    "hypothesis>=6.100",
+    "import-linter>=2.5",
+    "mypy>=1.17",
+    "psutil>=7",
+    "pytest>=8.3",
+    "pytest-cov>=6",
+    "ruff>=0.13",
+    "scikit-image>=0.25",
+    "tensorflow>=2.20",
+    "tensorflow-datasets>=4.9",
+    "tfrecord>=1.14",
+]
+
+setup(
+    version=Path(__file__).with_name("schemas").joinpath("VERSION").read_text().strip(),
+    packages=PACKAGES,
+    package_data={"schemas": ["VERSION", "py.typed"]},
+    install_requires=READER,
+    extras_require={"prep": PREP, "train": TRAIN, "dev": PREP + DEV},
+    entry_points={"console_scripts": ["perfnet-prep = pipelines.cli:main_exit"]},
+)
