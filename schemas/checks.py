@@ -24,13 +24,14 @@ def check_array(
         **sizes: Required lengths of named axes, for example C=3.
 
     Raises:
+        TypeError: If `value` is not an array.
         ValueError: If dtype, number of axes or a required length differs.
     """
     wanted = f"{np.dtype(dtype).name} [{', '.join(axes.split())}]"
     if sizes:
         wanted += " with " + ", ".join(f"{axis}={size}" for axis, size in sizes.items())
     if not isinstance(value, np.ndarray):
-        raise ValueError(f"{name} must be {wanted}, got {type(value).__name__}")
+        raise TypeError(f"{name} must be {wanted}, got {type(value).__name__}")
     array: npt.NDArray[Any] = value
     names = axes.split()
     fits = array.dtype == np.dtype(dtype) and array.ndim == len(names)
