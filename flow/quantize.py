@@ -1,0 +1,80 @@
+"""Flow to 8 bit and back, one bound both ways."""
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.checks import check_array
+
+DEFAULT_BOUND_PX = 20.0
+
+
+def quantize_flow(
+    flow: npt.NDArray[np.float32], *, bound_px: float = DEFAULT_BOUND_PX
+) -> npt.NDArray[np.uint8]:
+    """Clip flow to +-bound_px and round it to 8 bit.
+
+    Args:
+        flow: float32 [..., 2], (dx, dy) in pixels per frame step. Not modified.
+        bound_px: Displacements beyond +-bound_px are clipped. > 0.
+
+    Returns:
+        uint8 of the same shape; 0 = -bound_px, 255 = +bound_px; zero motion gives 128.
+
+    Raises:
+        ValueError: If flow is not float32 with a last axis of 2, or bound_px <= 0.
+
+    References:
+        denseflow / TSN `CAST`: round(255 * (v + b) / (2 * b)).
+    """
+    _check_bound(bound_px)
+    if flow.dtype != np.float32 or flow.ndim < 1 or flow.shape[-1] != 2:
+        shape = f"{flow.dtype.name} {list(flow.shape)}"
+        raise ValueError(f"flow must be float32 [..., 2], got {shape}")
+    levels = (np.clip(flow, -bound_px, bound_px) + bound_px) * (255.0 / (2.0 * bound_px))
+    # Round half up: zero motion (127.5) is 128 whatever the platform's rounding of halves.
+    code: npt.NDArray[np.uint8] = np.floor(levels + 0.5).astype(np.uint8)
+    return code
+
+
+def dequantize_flow(
+    code: npt.NDArray[np.uint8], *, bound_px: float = DEFAULT_BOUND_PX
+) -> npt.NDArray[np.float32]:
+    """Return the flow that `quantize_flow` stored; at most bound_px / 255 off.
+
+    Args:
+        code: uint8 of any shape. Not modified.
+        bound_px: The bound used to quantise. > 0.
+
+    Returns:
+        float32 of the same shape, in pixels; `quantize_flow` of it gives `code` again.
+
+    Raises:
+        ValueError: If bound_px <= 0.
+    """
+    _check_bound(bound_px)
+    flow: npt.NDArray[np.float32] = (
+        code.astype(np.float32) * np.float32(2.0 * bound_px / 255.0) - np.float32(bound_px)
+    ).astype(np.float32)
+    return flow
+
+
+def flow_saturation(flow: npt.NDArray[np.float32], *, bound_px: float = DEFAULT_BOUND_PX) -> float:
+    """Return the share (0 to 1) of flow vectors with a component beyond +-bound_px.
+
+    Args:
+        flow: float32 [T, H, W, 2] in pixels.
+        bound_px: > 0.
+
+    Raises:
+        ValueError: If flow is not float32 [T, H, W, 2] or bound_px <= 0.
+    """
+    _check_bound(bound_px)
+    check_array("flow", flow, dtype=np.float32, axes="T H W C", C=2)
+    if flow.size == 0:
+        return 0.0
+    return float((np.abs(flow) > bound_px).any(axis=-1).mean())
+
+
+def _check_bound(bound_px: float) -> None:
+    if not bound_px > 0:
+        raise ValueError(f"bound_px must be > 0, got {bound_px}")

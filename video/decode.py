@@ -1,0 +1,220 @@
+"""Decode one clip: frames at 25 fps, upright, square pixels, short side 256."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import ConfigError, RecordError
+from schemas.outcome import Outcome
+from video.completeness import describe_loss
+from video.decord_source import open_decord
+from video.geometry import display_size, fit_frame
+from video.pyav_source import open_pyav
+from video.source import SourceFrame, VideoInfo, VideoSource
+from video.timeline import FrameSelector, Slot
+
+_TRIM_TOLERANCE_SECONDS = Fraction(1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeConfig:
+    """How videos become frames."""
+
+    fps: int = 25
+    """Output frames per second, selected by presentation time."""
+    short_side: int = 256
+    """Shorter side of the output frames in pixels; the aspect ratio is kept."""
+    decoder: Literal["pyav", "decord"] = "pyav"
+    """Decoder; decord is used for undamaged H.264 MP4 files only and gives the same pixels."""
+    max_pixels: int = 8192 * 8192
+    """Largest source frame accepted, in pixels."""
+    max_output_pixels: int = 2048 * 2048
+    """Largest output frame accepted, in pixels (a 16384x64 strip grows with its short side)."""
+    max_frames: int = 15_000
+    """Most output frames of one clip (15,000 = 10 minutes)."""
+
+    def __post_init__(self) -> None:
+        for name in ("fps", "short_side", "max_pixels", "max_output_pixels", "max_frames"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"decode.{name} must be >= 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class DecodedFrame:
+    """One output frame."""
+
+    rgb: npt.NDArray[np.uint8]
+    """uint8 [H, W, 3]; all frames of a clip have the same size. Repeated frames share it."""
+    timestamp_us: int
+    """Position on the output grid in microseconds, from the first frame of the file on."""
+    source_index: int
+    """Index of the source frame in decoder output order."""
+    source_timestamp_us: int
+    """Presentation time of the source frame in microseconds, as the file states it."""
+
+
+class ClipDecoder:
+    """One clip of an open file; `frames()` may be read once, then the totals are complete."""
+
+    def __init__(self, source: VideoSource, selector: FrameSelector, config: DecodeConfig) -> None:
+        self._source = source
+        self._selector = selector
+        self._config = config
+        self._size: tuple[int, int] | None = None
+        self._reached_end = False
+        self.num_decoded = 0
+        """Source frames decoded so far."""
+        self.num_output = 0
+        """Output frames given so far."""
+
+    @property
+    def info(self) -> VideoInfo:
+        """What the container claims."""
+        return self._source.info
+
+    def frames(self) -> Iterator[DecodedFrame]:
+        """Yield the frames of the clip in order.
+
+        Raises:
+            RecordError: UNREADABLE if nothing can be decoded, TOO_SHORT if the time range
+                holds no frame, TOO_LARGE if a limit of the configuration is passed.
+        """
+        held: SourceFrame | None = None
+        for frame in self._source.frames():
+            self._check_source_size(frame)
+            slots = self._selector.push(frame.time_seconds)
+            if held is not None and slots:
+                yield from self._output(held, slots)
+            self.num_decoded += 1
+            held = frame
+            if self._selector.is_done:
+                break
+        else:
+            self._reached_end = True
+        if held is None:
+            raise RecordError("", Outcome.UNREADABLE, self._nothing_decoded())
+        if self._reached_end:
+            yield from self._output(held, self._selector.finish(self._source.end_seconds))
+        if self.num_output == 0:
+            seconds = float(self._source.end_seconds)
+            detail = f"the time range holds no frame: the video ends after {seconds:.2f} s"
+            raise RecordError("", Outcome.TOO_SHORT, detail)
+
+    def truncation(self) -> str:
+        """Say why fewer frames than declared were decoded; "" if the clip is complete."""
+        if self._source.damage.num_errors or self._reached_end:
+            return describe_loss(
+                self.info,
+                self._source.damage,
+                num_decoded=self.num_decoded,
+                end_seconds=self._source.end_seconds,
+            )
+        return ""
+
+    def notes(self) -> str:
+        """Remarks on damage that cost no frame; "" if there are none."""
+        notes = list(self._source.damage.notes)
+        if self._source.damage.num_corrupt_frames:
+            notes.append(f"{self._source.damage.num_corrupt_frames} frames flagged as corrupt")
+        return "; ".join(notes)
+
+    def _nothing_decoded(self) -> str:
+        first_error = self._source.damage.first_error
+        return "no frame can be decoded" + (f" ({first_error})" if first_error else "")
+
+    def _check_source_size(self, frame: SourceFrame) -> None:
+        pixels = frame.width * frame.height
+        if pixels > self._config.max_pixels:
+            detail = (
+                f"frame must have <= {self._config.max_pixels} pixels (decode.max_pixels), "
+                f"got {frame.width}x{frame.height}"
+            )
+            raise RecordError("", Outcome.TOO_LARGE, detail)
+
+    def _output_size(self, frame: SourceFrame) -> tuple[int, int]:
+        """Size of all output frames, set by the first one."""
+        if self._size is None:
+            self._size = display_size(
+                frame.width,
+                frame.height,
+                pixel_aspect=self.info.pixel_aspect,
+                rotation=frame.rotation,
+                short_side=self._config.short_side,
+            )
+            width, height = self._size
+            if width * height > self._config.max_output_pixels:
+                detail = (
+                    f"output frame must have <= {self._config.max_output_pixels} pixels "
+                    f"(decode.max_output_pixels), got {width}x{height}"
+                )
+                raise RecordError("", Outcome.TOO_LARGE, detail)
+        return self._size
+
+    def _output(self, frame: SourceFrame, slots: list[Slot]) -> Iterator[DecodedFrame]:
+        if not slots:
+            return
+        if self.num_output + len(slots) > self._config.max_frames:
+            detail = f"clip must have <= {self._config.max_frames} frames (decode.max_frames)"
+            raise RecordError("", Outcome.TOO_LARGE, detail)
+        size = self._output_size(frame)
+        rgb = fit_frame(frame.to_rgb(), rotation=frame.rotation, size=size)
+        for slot in slots:
+            self.num_output += 1
+            yield DecodedFrame(
+                rgb=rgb,
+                timestamp_us=round(Fraction(slot.index * 1_000_000, self._config.fps)),
+                source_index=slot.source,
+                source_timestamp_us=round(frame.time_seconds * 1_000_000),
+            )
+
+
+@contextmanager
+def open_clip(
+    path: Path,
+    *,
+    start_seconds: float | None,
+    end_seconds: float | None,
+    is_trimmed: bool | None,
+    config: DecodeConfig,
+) -> Iterator[ClipDecoder]:
+    """Open the clip [start, end) of a video file.
+
+    Args:
+        path: A local file.
+        start_seconds: Start of the clip in its untrimmed video; None = first frame.
+        end_seconds: End of the clip in its untrimmed video; None = last frame.
+        is_trimmed: True = the file is the clip and is not cut again; False = cut;
+            None = decide by duration: a file at most one second longer than the clip is the clip.
+        config: Decoder settings and limits.
+
+    Raises:
+        RecordError: If the file is empty, unreadable or has no video stream.
+    """
+    open_source = open_decord if config.decoder == "decord" else open_pyav
+    with open_source(path) as source:
+        if is_trimmed is None:
+            is_trimmed = _is_already_trimmed(source.info, start_seconds, end_seconds)
+        selector = FrameSelector(
+            fps=Fraction(config.fps),
+            start_seconds=None if is_trimmed else _exact(start_seconds),
+            end_seconds=None if is_trimmed else _exact(end_seconds),
+        )
+        yield ClipDecoder(source, selector, config)
+
+
+def _is_already_trimmed(info: VideoInfo, start: float | None, end: float | None) -> bool:
+    if start is None or end is None or info.duration_seconds is None:
+        return start is None and end is None
+    wanted = Fraction(end) - Fraction(start)
+    return info.duration_seconds <= wanted + _TRIM_TOLERANCE_SECONDS
+
+
+def _exact(seconds: float | None) -> Fraction | None:
+    """Exact microseconds: 0.04 s is 1/25 s, not the float nearest to it."""
+    return None if seconds is None else Fraction(round(seconds * 1_000_000), 1_000_000)

@@ -1,0 +1,75 @@
+"""What a decoder gives: facts about the file, its frames in output order, and the damage met."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoInfo:
+    """Facts that the container states; every one may be wrong."""
+
+    width: int
+    """Coded width in pixels."""
+    height: int
+    """Coded height in pixels."""
+    codec: str
+    container: str
+    frame_rate: Fraction | None
+    declared_frames: int
+    """Number of frames the container claims; 0 = it claims none (Matroska, MPEG-PS)."""
+    duration_seconds: Fraction | None
+    """Duration of the video stream as claimed."""
+    pixel_aspect: Fraction
+    """Width of a pixel over its height."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFrame:
+    """One decoded frame; its pixels are converted only when asked for."""
+
+    time_seconds: Fraction
+    """Presentation time; grows from frame to frame."""
+    width: int
+    height: int
+    rotation: int
+    """Degrees counter-clockwise by which the frame is to be turned for display: 0, 90, 180, 270."""
+    to_rgb: Callable[[], npt.NDArray[np.uint8]]
+    """Gives uint8 [height, width, 3] RGB, not yet rotated."""
+
+
+@dataclass(slots=True)
+class Damage:
+    """What went wrong while decoding; filled while frames are read."""
+
+    num_errors: int = 0
+    """Packets that the decoder or demuxer refused."""
+    num_corrupt_frames: int = 0
+    """Frames that the decoder gave but flagged as damaged."""
+    first_error: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def add_error(self, message: str) -> None:
+        """Count one refused packet."""
+        self.num_errors += 1
+        self.first_error = self.first_error or message
+
+
+class VideoSource(Protocol):
+    """An open video file."""
+
+    info: VideoInfo
+    damage: Damage
+
+    def frames(self) -> Iterator[SourceFrame]:
+        """Yield every frame in decoder output order; damage is counted, not raised."""
+        ...
+
+    @property
+    def end_seconds(self) -> Fraction:
+        """Time at which the last frame read so far ends."""
+        ...
