@@ -1,0 +1,105 @@
+"""The ledger: one row for every annotation row, with its outcome."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.outcome import Outcome
+
+STAGES = ("decode", "flow", "pose", "render", "encode")
+"""Stages whose seconds the ledger keeps, in the order in which data flows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerRow:
+    """What became of one annotation row."""
+
+    clip_id: str
+    outcome: Outcome
+    detail: str = ""
+    """Why, for a person; "" where there is nothing to say."""
+    source: str = ""
+    """`file:line` of the annotation row."""
+    path: str = ""
+    """Video below the video folder; "" if none was found."""
+    label_text: str = ""
+    shard: int = -1
+    """Shard that holds the clip; -1 if none does."""
+    num_frames: int = 0
+    """Frames written."""
+    decoded_frames: int = 0
+    """Source frames decoded."""
+    declared_frames: int = 0
+    """Source frames the container claims; 0 = it claims none."""
+    num_people: float = 0.0
+    """People per frame, mean."""
+    record_bytes: int = 0
+    """Encoded images of the clip."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall-clock seconds by stage."""
+
+
+def to_plain(row: LedgerRow) -> dict[str, Any]:
+    """Return the row as JSON-ready values."""
+    return {**asdict(row), "outcome": row.outcome.value}
+
+
+def from_plain(values: dict[str, Any]) -> LedgerRow:
+    """Return the row that `to_plain` gave."""
+    return LedgerRow(**{**values, "outcome": Outcome(values["outcome"])})
+
+
+_SCHEMA = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("outcome", pa.string()),
+        ("detail", pa.string()),
+        ("source", pa.string()),
+        ("path", pa.string()),
+        ("label_text", pa.string()),
+        ("shard", pa.int32()),
+        ("num_frames", pa.int32()),
+        ("decoded_frames", pa.int32()),
+        ("declared_frames", pa.int64()),
+        ("num_people", pa.float32()),
+        ("record_bytes", pa.int64()),
+        *((f"{stage}_seconds", pa.float32()) for stage in STAGES),
+    ]
+)
+
+
+def write_ledger(rows: list[LedgerRow], file: BinaryIO) -> None:
+    """Write rows as Parquet, ordered by clip id and source.
+
+    Args:
+        rows: One for every annotation row.
+        file: Open for writing in binary.
+    """
+    plain = []
+    for row in sorted(rows, key=lambda row: (row.clip_id, row.source)):
+        values = to_plain(row)
+        seconds = values.pop("seconds")
+        values.update({f"{stage}_seconds": seconds.get(stage, 0.0) for stage in STAGES})
+        plain.append(values)
+    pq.write_table(pa.Table.from_pylist(plain, schema=_SCHEMA), file)
+
+
+def read_ledger(file: BinaryIO) -> list[LedgerRow]:
+    """Return the rows of a ledger that `write_ledger` wrote."""
+    rows = []
+    for values in pq.read_table(file).to_pylist():
+        seconds = {stage: values.pop(f"{stage}_seconds") for stage in STAGES}
+        rows.append(from_plain({**values, "seconds": seconds}))
+    return rows
+
+
+def count_outcomes(rows: list[LedgerRow]) -> dict[str, int]:
+    """Return the number of rows by outcome; outcomes without rows are left out."""
+    counts: dict[str, int] = {}
+    for outcome in Outcome:
+        number = sum(row.outcome is outcome for row in rows)
+        if number:
+            counts[outcome.value] = number
+    return counts

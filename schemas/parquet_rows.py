@@ -1,0 +1,159 @@
+"""ClipRecord as one Parquet row that Hugging Face `datasets`, DuckDB and pandas read as it is."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.clip_record import ClipRecord, Provenance
+from schemas.labels import LabelMap
+from schemas.pose_sequence import PoseSequence, empty_pose_sequence
+
+_IMAGES = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+_PEOPLE = pa.list_(pa.list_(pa.float32()))
+IMAGE_COLUMNS = ("rgb", "pose_overlay", "flow_x", "flow_y")
+
+_FIELDS: dict[str, pa.DataType] = {
+    "clip_id": pa.string(),
+    "dataset": pa.string(),
+    "split": pa.string(),
+    "label": pa.int64(),
+    "label_text": pa.string(),
+    "media_id": pa.string(),
+    "video_path": pa.string(),
+    "start_us": pa.int64(),
+    "end_us": pa.int64(),
+    "fps": pa.int32(),
+    "num_frames": pa.int32(),
+    "height": pa.int32(),
+    "width": pa.int32(),
+    "is_truncated": pa.bool_(),
+    "timestamps_us": pa.list_(pa.int64()),
+    "source_indices": pa.list_(pa.int64()),
+    "source_timestamps_us": pa.list_(pa.int64()),
+    "rgb": _IMAGES,
+    "pose_overlay": _IMAGES,
+    "flow_x": _IMAGES,
+    "flow_y": _IMAGES,
+    "flow_bound_px": pa.float32(),
+    "keypoints": pa.list_(_PEOPLE),
+    "boxes": pa.list_(_PEOPLE),
+    "track_ids": pa.list_(pa.list_(pa.int32())),
+    "config_hash": pa.string(),
+    "software": pa.string(),
+    "pose_model": pa.string(),
+    "schema_version": pa.int32(),
+}
+_PLAIN_COLUMNS = (
+    *("clip_id", "dataset", "split", "label_text", "media_id", "video_path"),
+    *("start_us", "end_us", "fps", "height", "width", "is_truncated"),
+)
+
+
+def parquet_schema(labels: LabelMap) -> pa.Schema:
+    """Return the Arrow schema of a clip row, with the features Hugging Face reads.
+
+    `keypoints` is frames x people x 51: (x, y, score) of the 17 keypoints in pixels;
+    `boxes` is frames x people x 5: (x0, y0, x1, y1, score). Absent streams are null.
+
+    Args:
+        labels: Names of the classes of `label`.
+    """
+    features = {name: _feature(name, kind, labels) for name, kind in _FIELDS.items()}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    return pa.schema(list(_FIELDS.items()), metadata=metadata)
+
+
+def _feature(name: str, kind: pa.DataType, labels: LabelMap) -> Any:
+    """The Hugging Face feature of a column."""
+    if name == "label" and len(labels):
+        return {"names": list(labels.texts), "_type": "ClassLabel"}
+    if kind == _IMAGES:
+        return {"feature": {"_type": "Image"}, "_type": "List"}
+    if pa.types.is_list(kind):
+        return {"feature": _feature("", kind.value_type, labels), "_type": "List"}
+    dtype = {"double": "float64", "float": "float32"}.get(str(kind), str(kind))
+    return {"dtype": dtype, "_type": "Value"}
+
+
+def to_parquet_row(record: ClipRecord) -> dict[str, Any]:
+    """Return the values of a row by column name."""
+    row: dict[str, Any] = {name: getattr(record, name, None) for name in _FIELDS}
+    row["label"] = record.label_index
+    for name in ("timestamps_us", "source_indices", "source_timestamps_us"):
+        row[name] = row[name].tolist()
+    for name in IMAGE_COLUMNS:
+        row[name] = [{"bytes": jpeg, "path": None} for jpeg in row[name]] or None
+    if not record.flow_x:
+        row["flow_bound_px"] = None
+    for name in ("config_hash", "software", "pose_model", "schema_version"):
+        row[name] = getattr(record.provenance, name)
+    row.update(_pose_columns(record.poses))
+    return row
+
+
+def _pose_columns(poses: PoseSequence | None) -> dict[str, Any]:
+    if poses is None:
+        return {"keypoints": None, "boxes": None, "track_ids": None}
+    columns: dict[str, Any] = {"keypoints": [], "boxes": [], "track_ids": []}
+    triples = np.concatenate((poses.keypoints, poses.scores[..., None]), axis=-1)
+    triples = triples.reshape(*poses.track_ids.shape, -1)  # [T, P, 51]
+    scored = np.concatenate((poses.boxes, poses.box_scores[..., None]), axis=-1)  # [T, P, 5]
+    for t, tracks in enumerate(poses.track_ids):
+        here = tracks >= 0
+        columns["keypoints"].append(triples[t, here].tolist())
+        columns["boxes"].append(scored[t, here].tolist())
+        columns["track_ids"].append(tracks[here].tolist())
+    return columns
+
+
+def from_parquet_row(row: dict[str, Any]) -> ClipRecord:
+    """Return the clip of a row given as Python values by column name.
+
+    The 3-channel flow stream is empty: Parquet stores the two grey ones.
+
+    Raises:
+        RecordError: If its streams differ in length.
+    """
+
+    def images(name: str) -> tuple[bytes, ...]:
+        return tuple(image["bytes"] for image in row[name] or ())
+
+    return ClipRecord(
+        **{name: row[name] for name in _PLAIN_COLUMNS},
+        label_index=row["label"],
+        timestamps_us=np.array(row["timestamps_us"], np.int64),
+        source_indices=np.array(row["source_indices"], np.int64),
+        source_timestamps_us=np.array(row["source_timestamps_us"], np.int64),
+        rgb=images("rgb"),
+        pose_overlay=images("pose_overlay"),
+        flow_x=images("flow_x"),
+        flow_y=images("flow_y"),
+        flow_bound_px=20.0 if row["flow_bound_px"] is None else row["flow_bound_px"],
+        poses=_read_poses(row),
+        provenance=Provenance(
+            config_hash=row["config_hash"],
+            software=row["software"],
+            pose_model=row["pose_model"],
+            schema_version=row["schema_version"],
+        ),
+    )
+
+
+def _read_poses(row: dict[str, Any]) -> PoseSequence | None:
+    if row["track_ids"] is None:
+        return None
+    most = max((len(tracks) for tracks in row["track_ids"]), default=0)
+    poses = empty_pose_sequence(len(row["track_ids"]), most)
+    for t, tracks in enumerate(row["track_ids"]):
+        people = slice(0, len(tracks))
+        triples = np.array(row["keypoints"][t], np.float32).reshape(len(tracks), -1, 3)
+        scored = np.array(row["boxes"][t], np.float32).reshape(len(tracks), 5)
+        if tracks:
+            poses.keypoints[t, people] = triples[..., :2]
+            poses.scores[t, people] = triples[..., 2]
+            poses.boxes[t, people] = scored[:, :4]
+            poses.box_scores[t, people] = scored[:, 4]
+            poses.track_ids[t, people] = tracks
+    return poses

@@ -1,0 +1,266 @@
+"""ClipRecord as a SequenceExample with the keys of MediaSequence and DMVR.
+
+References: mediapipe `util/sequence/media_sequence.py`, dmvr `modalities.py`. One Feature per
+frame and exactly one bytes value in each `*/encoded` Feature, as DMVR, Scenic and the TF Model
+Garden expect. Regions are normalised to 0..1; keypoints also stand in pixels in `POSE/feature`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from schemas.clip_record import ClipRecord, Provenance
+from schemas.errors import ShardError
+from schemas.example_proto import SequenceExample
+from schemas.pose_sequence import PoseSequence, empty_pose_sequence
+from schemas.skeleton import KEYPOINT_NAMES, NUM_KEYPOINTS
+
+_REGION = "PREDICTED/region"
+_SOURCE = "SOURCE/image"
+
+
+def encode_sequence_example(record: ClipRecord) -> bytes:
+    """Return the serialised SequenceExample of a clip; equal records give equal bytes.
+
+    Args:
+        record: The clip. Streams that are absent leave their keys out.
+    """
+    message = SequenceExample()
+    _put_context(message.context.feature, record)
+    lists = message.feature_lists.feature_list
+    times = [int(time) for time in record.timestamps_us]
+    for prefix, images in (
+        ("image", record.rgb),
+        ("POSE_RENDER/image", record.pose_overlay),
+        ("FORWARD_FLOW/image", record.flow),
+    ):
+        if images:
+            _append_bytes(lists[f"{prefix}/encoded"], images)
+            _append_ints(lists[f"{prefix}/timestamp"], [[time] for time in times])
+    _append_ints(lists[f"{_SOURCE}/index"], [[int(index)] for index in record.source_indices])
+    _append_ints(
+        lists[f"{_SOURCE}/timestamp"], [[int(time)] for time in record.source_timestamps_us]
+    )
+    if record.poses is not None:
+        _put_poses(lists, record, times)
+    data: bytes = message.SerializeToString(deterministic=True)
+    return data
+
+
+def decode_sequence_example(data: bytes) -> ClipRecord:
+    """Return the clip that `encode_sequence_example` stored; grey flow streams are empty.
+
+    Raises:
+        ShardError: If data is not a SequenceExample or lacks a key.
+        RecordError: If its streams differ in length.
+    """
+    message = SequenceExample()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise ShardError("record must be a SequenceExample, got other bytes") from error
+    context = _Context(message.context.feature)
+    lists = message.feature_lists.feature_list
+    indices = context.integers("clip/label/index")
+    return ClipRecord(
+        clip_id=context.text("example/id"),
+        dataset=context.text("example/dataset_name"),
+        split=context.text("clip/alternative_media_id"),
+        label_index=indices[0] if indices else -1,
+        label_text=context.text("clip/label/text", default=""),
+        media_id=context.text("clip/media_id"),
+        video_path=context.text("clip/data_path"),
+        start_us=context.integer("clip/start/timestamp"),
+        end_us=context.integer("clip/end/timestamp"),
+        fps=round(context.number("image/frame_rate")),
+        width=context.integer("image/width"),
+        height=context.integer("image/height"),
+        timestamps_us=_int_column(lists, _first_present(lists)),
+        source_indices=_int_column(lists, f"{_SOURCE}/index"),
+        source_timestamps_us=_int_column(lists, f"{_SOURCE}/timestamp"),
+        rgb=_bytes_column(lists, "image/encoded"),
+        pose_overlay=_bytes_column(lists, "POSE_RENDER/image/encoded"),
+        flow=_bytes_column(lists, "FORWARD_FLOW/image/encoded"),
+        flow_bound_px=context.number("FORWARD_FLOW/image/saturation", default=20.0),
+        poses=_read_poses(lists),
+        is_truncated=bool(context.integer("perfnet/is_truncated")),
+        provenance=Provenance(
+            config_hash=context.text("perfnet/config_hash"),
+            software=context.text("perfnet/software"),
+            pose_model=context.text("perfnet/pose_model"),
+            schema_version=context.integer("perfnet/schema_version"),
+        ),
+    )
+
+
+def _put_context(features: Any, record: ClipRecord) -> None:
+    texts = {
+        "example/id": record.clip_id,
+        "example/dataset_name": record.dataset,
+        "clip/data_path": record.video_path,
+        "clip/media_id": record.media_id,
+        "clip/alternative_media_id": record.split,
+        "perfnet/config_hash": record.provenance.config_hash,
+        "perfnet/software": record.provenance.software,
+        "perfnet/pose_model": record.provenance.pose_model,
+    }
+    ints = {
+        "clip/start/timestamp": record.start_us,
+        "clip/end/timestamp": record.end_us,
+        "perfnet/schema_version": record.provenance.schema_version,
+        "perfnet/is_truncated": int(record.is_truncated),
+    }
+    if record.label_index >= 0:
+        ints["clip/label/index"] = record.label_index
+        texts["clip/label/string"] = record.label_text  # MediaSequence
+        texts["clip/label/text"] = record.label_text  # DMVR
+    for key, text in texts.items():
+        features[key].bytes_list.value.append(text.encode("utf-8"))
+    for key, number in ints.items():
+        features[key].int64_list.value.append(number)
+    _put_image_facts(features, "image", record)
+    if record.pose_overlay:
+        _put_image_facts(features, "POSE_RENDER/image", record)
+    if record.flow:
+        _put_image_facts(features, "FORWARD_FLOW/image", record)
+        features["FORWARD_FLOW/image/saturation"].float_list.value.append(record.flow_bound_px)
+    if record.poses is not None:
+        parts = features[f"{_REGION}/parts"].bytes_list.value
+        parts.extend(name.upper().encode("ascii") for name in KEYPOINT_NAMES)
+        # -1: the number of people differs from frame to frame.
+        features["POSE/feature/dimensions"].int64_list.value.extend([-1, NUM_KEYPOINTS, 3])
+
+
+def _put_image_facts(features: Any, prefix: str, record: ClipRecord) -> None:
+    features[f"{prefix}/format"].bytes_list.value.append(b"JPEG")
+    features[f"{prefix}/colorspace"].bytes_list.value.append(b"RGB")
+    features[f"{prefix}/channels"].int64_list.value.append(3)
+    features[f"{prefix}/height"].int64_list.value.append(record.height)
+    features[f"{prefix}/width"].int64_list.value.append(record.width)
+    features[f"{prefix}/frame_rate"].float_list.value.append(float(record.fps))
+
+
+def _put_poses(lists: Any, record: ClipRecord, times: list[int]) -> None:
+    """Boxes, tracks and keypoints of the people of every frame, in slot order."""
+    poses = record.poses
+    if poses is None:
+        return
+    here = [np.flatnonzero(tracks >= 0) for tracks in poses.track_ids]
+    frames = range(poses.num_frames)
+    boxes = [poses.boxes[t, here[t]] for t in frames]
+    sides = ("xmin", "ymin", "xmax", "ymax")
+    sizes = (record.width, record.height) * 2
+    for column, (side, size) in enumerate(zip(sides, sizes, strict=True)):
+        _append_floats(lists[f"{_REGION}/bbox/{side}"], (b[:, column] / size for b in boxes))
+    _append_floats(
+        lists[f"{_REGION}/label/confidence"], (poses.box_scores[t, here[t]] for t in frames)
+    )
+    tracks = [poses.track_ids[t, here[t]].tolist() for t in frames]
+    _append_ints(lists[f"{_REGION}/track/index"], tracks)
+    _append_ints(lists[f"{_REGION}/num_regions"], [[len(people)] for people in here])
+    _append_ints(lists[f"{_REGION}/is_annotated"], [[1]] * poses.num_frames)
+    points = [poses.keypoints[t, here[t]] for t in frames]
+    for index, name in enumerate(KEYPOINT_NAMES):
+        prefix = f"{name.upper()}/region/point"
+        _append_floats(lists[f"{prefix}/x"], (p[:, index, 0] / record.width for p in points))
+        _append_floats(lists[f"{prefix}/y"], (p[:, index, 1] / record.height for p in points))
+    scores = [poses.scores[t, here[t]] for t in frames]
+    _append_floats(
+        lists["POSE/feature/floats"],
+        (np.dstack((p, s)).ravel() for p, s in zip(points, scores, strict=True)),
+    )
+    # The pixel boxes: the normalised ones above do not come back bit by bit.
+    _append_floats(lists["POSE_BOX/feature/floats"], (b.ravel() for b in boxes))
+    for prefix in (_REGION, "POSE/feature", "POSE_BOX/feature"):
+        _append_ints(lists[f"{prefix}/timestamp"], [[time] for time in times])
+
+
+def _read_poses(lists: Any) -> PoseSequence | None:
+    if "POSE/feature/floats" not in lists:
+        return None
+    keypoints = _float_column(lists, "POSE/feature/floats")
+    boxes = _float_column(lists, "POSE_BOX/feature/floats")
+    box_scores = _float_column(lists, f"{_REGION}/label/confidence")
+    tracks = [list(f.int64_list.value) for f in lists[f"{_REGION}/track/index"].feature]
+    most = max((len(frame) for frame in tracks), default=0)
+    poses = empty_pose_sequence(len(tracks), most)
+    for t, frame in enumerate(tracks):
+        people = slice(0, len(frame))
+        triples = keypoints[t].reshape(len(frame), NUM_KEYPOINTS, 3)
+        poses.keypoints[t, people] = triples[..., :2]
+        poses.scores[t, people] = triples[..., 2]
+        poses.boxes[t, people] = boxes[t].reshape(len(frame), 4)
+        poses.box_scores[t, people] = box_scores[t]
+        poses.track_ids[t, people] = frame
+    return poses
+
+
+class _Context:
+    """Typed look-up of context features."""
+
+    def __init__(self, features: Any) -> None:
+        self._features = features
+
+    def _value(self, key: str, kind: str, default: Any) -> Any:
+        values: Any = getattr(self._features[key], kind).value if key in self._features else ()
+        if len(values):
+            return values[0]
+        if default is None:
+            raise ShardError(f"record must have the context key {key!r}, got none")
+        return default
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self._value(key, "bytes_list", default)
+        return value if isinstance(value, str) else value.decode("utf-8")
+
+    def integer(self, key: str) -> int:
+        return int(self._value(key, "int64_list", None))
+
+    def number(self, key: str, default: float | None = None) -> float:
+        return float(self._value(key, "float_list", default))
+
+    def integers(self, key: str) -> list[int]:
+        return list(self._features[key].int64_list.value) if key in self._features else []
+
+
+def _append_bytes(feature_list: Any, values: Iterable[bytes]) -> None:
+    for value in values:
+        feature_list.feature.add().bytes_list.value.append(value)
+
+
+def _append_ints(feature_list: Any, rows: Iterable[Sequence[int]]) -> None:
+    for row in rows:
+        feature_list.feature.add().int64_list.value.extend(row)
+
+
+def _append_floats(feature_list: Any, rows: Iterable[Any]) -> None:
+    for row in rows:
+        feature_list.feature.add().float_list.value.extend(row.tolist())
+
+
+def _first_present(lists: Any) -> str:
+    """The key of the output grid: every image and pose stream carries it."""
+    for prefix in ("image", "POSE_RENDER/image", "FORWARD_FLOW/image", "POSE/feature"):
+        if f"{prefix}/timestamp" in lists:
+            return f"{prefix}/timestamp"
+    raise ShardError("record must have an image, flow or pose stream, got none")
+
+
+def _int_column(lists: Any, key: str) -> Any:
+    if key not in lists:
+        raise ShardError(f"record must have the feature list {key!r}, got none")
+    return np.array([f.int64_list.value[0] for f in lists[key].feature], np.int64)
+
+
+def _float_column(lists: Any, key: str) -> list[Any]:
+    if key not in lists:
+        raise ShardError(f"record must have the feature list {key!r}, got none")
+    return [np.array(f.float_list.value, np.float32) for f in lists[key].feature]
+
+
+def _bytes_column(lists: Any, key: str) -> tuple[bytes, ...]:
+    if key not in lists:
+        return ()
+    return tuple(feature.bytes_list.value[0] for feature in lists[key].feature)
