@@ -18,13 +18,15 @@ FlowEngine = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArra
 """Takes two uint8 [H, W] grey frames, gives float32 [H, W, 2], (dx, dy) in pixels."""
 
 
+FlowEngineName = Literal["opencv", "dis"]
+"""opencv = TV-L1 of OpenCV, the reference (about 1.5 s CPU per 340x256 pair); dis = OpenCV's
+dense inverse search (not TV-L1, two orders of magnitude faster)."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowConfig:
-    """Which flow is computed and how it is stored."""
+    """How flow is computed and stored."""
 
-    engine: Literal["opencv", "dis"] = "opencv"
-    """opencv = TV-L1 of OpenCV (the reference, about 1.5 s CPU per 340x256 pair);
-    dis = dense inverse search of OpenCV (not TV-L1, two orders of magnitude faster)."""
     bound_px: float = DEFAULT_BOUND_PX
     """Displacements beyond +-bound_px are clipped before rounding to 8 bit."""
     tvl1: Tvl1Config = field(default_factory=Tvl1Config)
@@ -35,12 +37,17 @@ class FlowConfig:
             raise ConfigError(f"flow.bound_px must be > 0, got {self.bound_px}")
 
 
-def make_flow_engine(config: FlowConfig) -> FlowEngine:
+def make_flow_engine(name: FlowEngineName, config: FlowConfig) -> FlowEngine:
     """Return the function that computes the flow of one pair.
 
-    The result is for one thread at a time.
+    Args:
+        name: Which engine.
+        config: Its parameters.
+
+    Returns:
+        The engine; one thread at a time may call it.
     """
-    if config.engine == "dis":
+    if name == "dis":
         return partial(_dis_flow, cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM))
     return partial(tvl1_flow, config=config.tvl1)
 

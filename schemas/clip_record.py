@@ -89,6 +89,12 @@ class ClipRecord:
         """Number of frames T."""
         return len(self.timestamps_us)
 
+    @property
+    def num_image_bytes(self) -> int:
+        """Bytes of all JPEGs."""
+        streams = (self.rgb, self.pose_overlay, self.flow, self.flow_x, self.flow_y)
+        return sum(len(jpeg) for stream in streams for jpeg in stream)
+
     def stream_lengths(self) -> dict[str, int]:
         """Return the number of entries of every stream that is present, by name."""
         named = {

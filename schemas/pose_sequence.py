@@ -1,5 +1,6 @@
 """Poses of every person in every frame of a clip, as dense arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,3 +73,26 @@ def empty_pose_sequence(num_frames: int, num_slots: int = 0) -> PoseSequence:
         box_scores=np.zeros(shape, np.float32),
         track_ids=np.full(shape, -1, np.int32),
     )
+
+
+def join_pose_sequences(windows: Sequence[PoseSequence]) -> PoseSequence:
+    """Return the poses of consecutive windows of one clip as one sequence.
+
+    Args:
+        windows: At least one; the number of slots may differ, empty slots are added.
+
+    Raises:
+        ValueError: If windows is empty.
+    """
+    if not windows:
+        raise ValueError("windows must have at least one pose sequence, got 0")
+    num_slots = max(window.track_ids.shape[1] for window in windows)
+    joined = empty_pose_sequence(sum(window.num_frames for window in windows), num_slots)
+    start = 0
+    for window in windows:
+        rows = slice(start, start + window.num_frames)
+        slots = slice(0, window.track_ids.shape[1])
+        for name in ("keypoints", "scores", "boxes", "box_scores", "track_ids"):
+            getattr(joined, name)[rows, slots] = getattr(window, name)
+        start += window.num_frames
+    return joined

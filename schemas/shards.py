@@ -5,11 +5,15 @@ from math import ceil
 
 CLIPS_PER_SHARD = 32
 """Clips a shard holds on average unless a number of shards is given (about 400 MB)."""
+MIN_SHARDS = 16
 
 
 def default_num_shards(num_clips: int) -> int:
-    """Return the number of shards for a number of annotation rows; at least 1."""
-    return max(1, ceil(num_clips / CLIPS_PER_SHARD))
+    """Return the number of shards for a number of annotation rows.
+
+    One per 32 clips; small data sets get up to 16, so that several workers have work.
+    """
+    return max(1, min(num_clips, MIN_SHARDS), ceil(num_clips / CLIPS_PER_SHARD))
 
 
 def shard_of(clip_id: str, num_shards: int) -> int:
