@@ -89,7 +89,10 @@ def write_ledger(rows: list[LedgerRow], file: BinaryIO) -> None:
 def read_ledger(file: BinaryIO) -> list[LedgerRow]:
     """Return the rows of a ledger that `write_ledger` wrote."""
     rows = []
-    for values in pq.read_table(file).to_pylist():
+    # From memory and without threads: an Arrow thread that still holds a Python file when the
+    # interpreter ends aborts the process.
+    table = pq.read_table(pa.BufferReader(file.read()), use_threads=False)
+    for values in table.to_pylist():
         seconds = {stage: values.pop(f"{stage}_seconds") for stage in STAGES}
         rows.append(from_plain({**values, "seconds": seconds}))
     return rows

@@ -9,6 +9,7 @@ import pyarrow as pa
 from schemas.clip_record import ClipRecord, Provenance
 from schemas.labels import LabelMap
 from schemas.pose_sequence import PoseSequence, empty_pose_sequence
+from schemas.skeleton import NUM_KEYPOINTS
 
 _IMAGES = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 _PEOPLE = pa.list_(pa.list_(pa.float32()))
@@ -148,7 +149,7 @@ def _read_poses(row: dict[str, Any]) -> PoseSequence | None:
     poses = empty_pose_sequence(len(row["track_ids"]), most)
     for t, tracks in enumerate(row["track_ids"]):
         people = slice(0, len(tracks))
-        triples = np.array(row["keypoints"][t], np.float32).reshape(len(tracks), -1, 3)
+        triples = np.array(row["keypoints"][t], np.float32).reshape(len(tracks), NUM_KEYPOINTS, 3)
         scored = np.array(row["boxes"][t], np.float32).reshape(len(tracks), 5)
         if tracks:
             poses.keypoints[t, people] = triples[..., :2]

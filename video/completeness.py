@@ -12,9 +12,9 @@ def describe_loss(
 ) -> str:
     """Say what is missing of a file that was read to its end; "" if nothing is.
 
-    A stated frame count is believed up to 2 % or one frame (every HMDB51 header counts one
-    frame too many). Without one the stated duration is: variable frame rates make a count
-    from it worthless, unless the decoder met damage as well.
+    A stated frame count, less the packets that the edit list hides, is believed up to 2 % or one
+    frame (every HMDB51 header counts one frame too many). Without one the stated duration is:
+    variable frame rates make a count from it worthless, unless the decoder met damage as well.
 
     Args:
         info: What the container claims.
@@ -28,8 +28,9 @@ def describe_loss(
             f"(first error: {damage.first_error}); {num_decoded} frames decoded"
         )
     if info.declared_frames:
-        if _is_short(num_decoded, info.declared_frames):
-            return f"{num_decoded} frames decoded of {info.declared_frames} declared"
+        declared = info.declared_frames - damage.num_discarded
+        if _is_short(num_decoded, declared):
+            return f"{num_decoded} frames decoded of {declared} declared"
         return ""
     return _describe_by_duration(info, damage, num_decoded, end_seconds)
 

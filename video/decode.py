@@ -19,7 +19,7 @@ from video.pyav_source import open_pyav
 from video.source import SourceFrame, VideoInfo, VideoSource
 from video.timeline import FrameSelector, Slot
 
-_TRIM_TOLERANCE_SECONDS = Fraction(1)
+_TRIM_TOLERANCE_SECONDS = Fraction(2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,7 +190,8 @@ def open_clip(
         start_seconds: Start of the clip in its untrimmed video; None = first frame.
         end_seconds: End of the clip in its untrimmed video; None = last frame.
         is_trimmed: True = the file is the clip and is not cut again; False = cut;
-            None = decide by duration: a file at most one second longer than the clip is the clip.
+            None = decide by duration: a file at most two seconds longer than the clip, or too
+            short to hold its start, is the clip.
         config: Decoder settings and limits.
 
     Raises:
@@ -212,7 +213,8 @@ def _is_already_trimmed(info: VideoInfo, start: float | None, end: float | None)
     if start is None or end is None or info.duration_seconds is None:
         return start is None and end is None
     wanted = Fraction(end) - Fraction(start)
-    return info.duration_seconds <= wanted + _TRIM_TOLERANCE_SECONDS
+    fits_clip = info.duration_seconds <= wanted + _TRIM_TOLERANCE_SECONDS
+    return fits_clip or info.duration_seconds <= start
 
 
 def _exact(seconds: float | None) -> Fraction | None:

@@ -1,14 +1,16 @@
-"""Read undamaged H.264 MP4 files with decord; everything else goes to PyAV.
+"""Read undamaged 8-bit H.264 MP4 files with decord; everything else goes to PyAV.
 
 decord gives the same pixels (tests compare them) but hides damage: it stops or repeats frames
-without a word. So it only reads files whose packets are all there, and the time stamps are
-those of the packets.
+without a word. So it only reads files whose packets are all there and all shown, the time
+stamps are those of the packets, and where it gives up PyAV reads on. Damage inside a packet
+that both decoders conceal is not noted with decord.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import ConfigError
-from video.pyav_source import PacketStamp, open_pyav
+from video.pyav_source import PacketStamp, PyavSource, open_pyav
 from video.source import Damage, SourceFrame, VideoInfo, VideoSource
 from video.timeline import PresentationClock
+
+_MIN_SIDE_PX = 64
+"""decord mistakes the row padding of narrower frames for colour channels."""
 
 
 @contextmanager
@@ -39,26 +44,46 @@ def open_decord(path: Path) -> Iterator[VideoSource]:
         raise ConfigError(message) from error
     with open_pyav(path) as source:
         info = source.info
-        is_plain = info.codec == "h264" and "mp4" in info.container.split(",")
-        stamps = source.packet_stamps() if is_plain else []
+        stamps = source.packet_stamps() if _is_plain(info) else []
     try:
         reader = decord.VideoReader(str(path), num_threads=1) if stamps else []
     except decord.DECORDError:
         reader = []
-    if stamps and len(reader) == len(stamps):
-        yield _DecordSource(reader, info, stamps)
+    if stamps and len(reader) == len(stamps) == info.declared_frames:
+        yield _DecordSource(path, reader, info, stamps, error_type=decord.DECORDError)
         return
     with open_pyav(path) as source:
         yield source
 
 
+def _is_plain(info: VideoInfo) -> bool:
+    """Whether decord is known to give PyAV's pixels for files like this one."""
+    return (
+        info.codec == "h264"
+        and "mp4" in info.container.split(",")
+        and info.pixel_format == "yuv420p"
+        and min(info.width, info.height) >= _MIN_SIDE_PX
+    )
+
+
 class _DecordSource:
     """An open file; see `video.source.VideoSource`."""
 
-    def __init__(self, reader: Any, info: VideoInfo, stamps: list[PacketStamp]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        reader: Any,
+        info: VideoInfo,
+        stamps: list[PacketStamp],
+        *,
+        error_type: type[Exception],
+    ) -> None:
         self.info = info
         self.damage = Damage()
+        self._path = path
         self._reader = reader
+        self._error_type = error_type
+        self._rest: PyavSource | None = None
         self._stamps = stamps
         step = 1 / info.frame_rate if info.frame_rate else Fraction(1, 25)
         self._clock = PresentationClock(default_step_seconds=step)
@@ -66,12 +91,16 @@ class _DecordSource:
     @property
     def end_seconds(self) -> Fraction:
         """Time at which the last frame read so far ends."""
-        return self._clock.end_seconds
+        return self._rest.end_seconds if self._rest else self._clock.end_seconds
 
     def frames(self) -> Iterator[SourceFrame]:
         """Yield every frame in decoder output order."""
         for index, stamp in enumerate(self._stamps):
-            pixels: npt.NDArray[np.uint8] = self._reader[index].asnumpy()
+            try:
+                pixels: npt.NDArray[np.uint8] = self._reader[index].asnumpy()
+            except self._error_type:
+                yield from self._read_on(index)
+                return
             yield SourceFrame(
                 time_seconds=self._clock.time_of(stamp.time_seconds, stamp.duration_seconds),
                 width=pixels.shape[1],
@@ -79,3 +108,9 @@ class _DecordSource:
                 rotation=0,  # decord has turned the frame already
                 to_rgb=partial(np.asarray, pixels),
             )
+
+    def _read_on(self, index: int) -> Iterator[SourceFrame]:
+        """The frames from `index` on, by PyAV, which also counts the damage."""
+        with open_pyav(self._path) as self._rest:
+            self.damage = self._rest.damage
+            yield from islice(self._rest.frames(), index, None)

@@ -87,7 +87,9 @@ class PyavSource:
                 yield self._source_frame(frame)
 
     def packet_stamps(self) -> list[PacketStamp]:
-        """Return the stamps of all packets in presentation order; [] if one has none.
+        """Return the stamps of all packets in presentation order.
+
+        [] if one has no stamp, is damaged or is not to be shown.
 
         Reads the file to its end: open it again to decode it.
         """
@@ -100,9 +102,9 @@ class PyavSource:
             seconds = packet.pts * packet.time_base
             length = packet.duration * packet.time_base if packet.duration else None
             stamps.append(PacketStamp(seconds, length))
-        return (
-            [] if self.damage.num_errors else sorted(stamps, key=lambda stamp: stamp.time_seconds)
-        )
+        if self.damage.num_errors or self.damage.num_discarded:
+            return []
+        return sorted(stamps, key=lambda stamp: stamp.time_seconds)
 
     def _packets(self) -> Iterator[Any]:
         """Demux; an unreadable place is skipped, as far as the demuxer can resynchronise."""
@@ -118,6 +120,7 @@ class PyavSource:
                 self.damage.add_error(_reason(error))
                 demuxer = self._container.demux(self._stream)
                 continue
+            self.damage.num_discarded += bool(packet.is_discard)
             yield packet
         yield None  # flush what the decoder still holds
 
@@ -173,6 +176,7 @@ def _read_info(container: Any, stream: Any) -> VideoInfo:
         width=context.width,
         height=context.height,
         codec=context.name,
+        pixel_format=context.pix_fmt or "",
         container=container.format.name,
         frame_rate=rate,
         declared_frames=max(0, int(stream.frames)),

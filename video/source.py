@@ -18,6 +18,8 @@ class VideoInfo:
     height: int
     """Coded height in pixels."""
     codec: str
+    pixel_format: str
+    """FFmpeg's name, "yuv420p" for almost every video of the web; "" = not known."""
     container: str
     frame_rate: Fraction | None
     declared_frames: int
@@ -50,6 +52,8 @@ class Damage:
     """Packets that the decoder or demuxer refused."""
     num_corrupt_frames: int = 0
     """Frames that the decoder gave but flagged as damaged."""
+    num_discarded: int = 0
+    """Packets outside the file's edit list: decoded, but their frames are not shown."""
     first_error: str = ""
     notes: list[str] = field(default_factory=list)
 

@@ -106,5 +106,5 @@ def test_module_imports_neither_beam_nor_matplotlib() -> None:
         "sys.exit(bool({'apache_beam', 'matplotlib'} & set(sys.modules)))"
     )
     repository = Path(__file__).parents[2]
-    run = subprocess.run([sys.executable, "-c", code], cwd=repository, check=False)  # noqa: S603
+    run = subprocess.run([sys.executable, "-c", code], cwd=repository, check=False)
     assert run.returncode == 0

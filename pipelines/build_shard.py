@@ -1,0 +1,187 @@
+"""Build one shard: process its clips, write its files, leave a `done.json` last."""
+
+import logging
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipelines import storage
+from pipelines.config import BuildConfig, hash_json
+from pipelines.isolation import IsolatedProcessor
+from pipelines.plan import ClipTask, ShardSpec
+from pipelines.process_clip import ProcessedClip
+from pipelines.shard_files import ParquetShard, ShardFile, TFRecordShard
+from schemas.clip_record import Provenance
+from schemas.errors import RecordError
+from schemas.labels import LabelMap
+from schemas.ledger import LedgerRow, from_plain, to_plain
+from schemas.outcome import Outcome
+from schemas.shards import parquet_name, shard_suffix, tfrecord_name
+
+CLIP_LOGGER = logging.getLogger("perfnet_prep.clips")
+"""One INFO record per clip, with the attribute `outcome`."""
+
+STATE_FOLDER = "state"
+"""Folder below the output with the plan and the `done.json` of every shard."""
+
+
+def temp_folder(output: str) -> str:
+    """Return the folder of unfinished files of an output folder."""
+    return storage.join(output, STATE_FOLDER, "tmp")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardResult:
+    """A finished shard."""
+
+    rows: tuple[LedgerRow, ...]
+    was_done: bool
+    """Whether an earlier run had finished it already."""
+
+
+class ShardBuilder:
+    """Builds shards one after the other with one child process.
+
+    Args:
+        config: What to build.
+        labels: The label map, stored with the shards.
+        provenance: Stored with every record.
+    """
+
+    def __init__(self, config: BuildConfig, labels: LabelMap, provenance: Provenance) -> None:
+        self._config = config
+        self._labels = labels
+        self._provenance = provenance
+        self._processor: IsolatedProcessor | None = None
+
+    def close(self) -> None:
+        """End the child process."""
+        if self._processor is not None:
+            self._processor.close()
+            self._processor = None
+
+    def build(self, spec: ShardSpec) -> ShardResult:
+        """Return the ledger rows of a shard, building it unless an earlier run did."""
+        key = shard_key(self._config, self._labels, self._provenance, spec)
+        done = read_done(self._config, spec)
+        if done is not None and done["key"] == key:
+            rows = tuple(from_plain(row) for row in done["rows"])
+            return ShardResult(rows=rows, was_done=True)
+        with ExitStack() as stack:
+            files = self._open_files(spec, stack)
+            rows = tuple(self._process(task, spec, files) for task in spec.tasks)
+            for file in files:
+                file.close()
+        names = shard_file_names(self._config, spec)
+        sizes = {name: storage.size_of(storage.join(self._config.output, name)) for name in names}
+        num_records = sum(row.outcome.is_written for row in rows)
+        state = {"key": key, "files": sizes, "num_records": num_records}
+        state["rows"] = [to_plain(row) for row in rows]
+        storage.write_json(
+            done_path(self._config, spec), state, temp_folder=temp_folder(self._config.output)
+        )
+        return ShardResult(rows=rows, was_done=False)
+
+    def _open_files(self, spec: ShardSpec, stack: ExitStack) -> list[ShardFile]:
+        files: list[ShardFile] = []
+        for name in shard_file_names(self._config, spec):
+            path = storage.join(self._config.output, name)
+            output = storage.atomic_output(path, temp_folder=temp_folder(self._config.output))
+            file = stack.enter_context(output)
+            is_parquet = name.endswith(".parquet")
+            files.append(ParquetShard(file, self._labels) if is_parquet else TFRecordShard(file))
+        return files
+
+    def _process(self, task: ClipTask, spec: ShardSpec, files: list[ShardFile]) -> LedgerRow:
+        """One clip: written to all files, or a row that says why not."""
+        if self._processor is None:
+            self._processor = IsolatedProcessor(self._config, self._provenance)
+        video = storage.join(self._config.videos, *task.path.split("/"))
+        try:
+            with storage.local_file(video) as path:
+                done = self._processor.process(task, path)
+            for file in files:
+                file.write(done.record)
+        except RecordError as error:
+            row = _failure_row(task, error)
+        else:
+            row = _success_row(task, spec.shard, done)
+        place = f" {row.detail}" if row.detail else ""
+        CLIP_LOGGER.info(
+            "%s %s%s", row.clip_id, row.outcome.value, place, extra={"outcome": row.outcome.value}
+        )
+        return row
+
+
+def shard_file_names(config: BuildConfig, spec: ShardSpec) -> list[str]:
+    """Return the paths of a shard's files below the output folder."""
+    names = []
+    if "tfrecord" in config.formats:
+        names.append(tfrecord_name(config.dataset, config.split, spec.shard, spec.num_shards))
+    if "parquet" in config.formats:
+        names.append(parquet_name(config.split, spec.shard, spec.num_shards))
+    return names
+
+
+def shard_key(
+    config: BuildConfig, labels: LabelMap, provenance: Provenance, spec: ShardSpec
+) -> str:
+    """Return a hash of all that decides the content of a shard's files, except versions."""
+    return hash_json(
+        {
+            "inputs": [asdict(task) for task in spec.tasks],
+            "config": config.content_settings(),
+            "formats": sorted(config.formats),
+            "labels": labels.texts,
+            "pose_model": provenance.pose_model,
+        }
+    )
+
+
+def done_path(config: BuildConfig, spec: ShardSpec) -> str:
+    """Return the path of a shard's `done.json`."""
+    name = f"{shard_suffix(spec.shard, spec.num_shards)}.done.json"
+    return storage.join(config.output, STATE_FOLDER, name)
+
+
+def read_done(config: BuildConfig, spec: ShardSpec) -> dict[str, Any] | None:
+    """Return a shard's `done.json` if its files are there with the sizes it states."""
+    done: dict[str, Any] | None = storage.read_json(done_path(config, spec))
+    if done is None:
+        return None
+    for name, size in done["files"].items():
+        path = storage.join(config.output, name)
+        if not storage.exists(path) or storage.size_of(path) != size:
+            return None
+    return done
+
+
+def _success_row(task: ClipTask, shard: int, done: ProcessedClip) -> LedgerRow:
+    record = done.record
+    people = record.poses.num_people if record.poses is not None else ()
+    return LedgerRow(
+        clip_id=task.clip.clip_id,
+        outcome=Outcome.TRUNCATED if record.is_truncated else Outcome.WRITTEN,
+        detail=done.detail,
+        source=task.clip.source,
+        path=task.path,
+        label_text=task.clip.label_text or "",
+        shard=shard,
+        num_frames=record.num_frames,
+        decoded_frames=done.decoded_frames,
+        declared_frames=done.declared_frames,
+        num_people=float(sum(people)) / record.num_frames,
+        record_bytes=record.num_image_bytes,
+        seconds=done.seconds,
+    )
+
+
+def _failure_row(task: ClipTask, error: RecordError) -> LedgerRow:
+    return LedgerRow(
+        clip_id=task.clip.clip_id,
+        outcome=error.outcome,
+        detail=error.detail,
+        source=task.clip.source,
+        path=task.path,
+        label_text=task.clip.label_text or "",
+    )

@@ -1,0 +1,124 @@
+"""Everything that `perfnet-prep build` can be told."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from typing import Any, Literal
+
+from flow.engine import FlowConfig, FlowEngineName
+from pose.backends import PoseBackendName, PoseConfig
+from renderers.pose import PoseRenderConfig
+from schemas.clip_record import SCHEMA_VERSION
+from schemas.errors import ConfigError
+from video.decode import DecodeConfig
+
+DatasetName = Literal[
+    "kinetics400", "kinetics600", "kinetics700", "ucf101", "hmdb51", "csv", "folder"
+]
+Modality = Literal["rgb", "flow", "pose"]
+ShardFormat = Literal["tfrecord", "parquet"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JpegConfig:
+    """JPEG quality (1 to 100) of each stream."""
+
+    rgb_quality: int = 90
+    """Frames; 4:2:0 chroma."""
+    pose_quality: int = 90
+    """Frames with poses drawn on them; 4:4:4 chroma keeps thin coloured bars clean."""
+    flow_quality: int = 95
+    """Flow: two grey images (Parquet) or one 4:4:4 image (TFRecord)."""
+
+    def __post_init__(self) -> None:
+        for name in ("rgb_quality", "pose_quality", "flow_quality"):
+            if not 1 <= getattr(self, name) <= 100:
+                raise ConfigError(f"jpeg.{name} must be 1 to 100, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildConfig:
+    """Turn annotated videos into shards of RGB, flow and rendered pose."""
+
+    dataset: DatasetName
+    """Format of the annotations: an official data set, a plain CSV, or a folder per class."""
+    annotations: str = ""
+    """Annotation file or folder: the Kinetics CSV, `ucfTrainTestlist`,
+    `testTrainMulti_7030_splits` or a CSV `video,label[,start,end,split]`. Not for `folder`."""
+    videos: str
+    """Folder of the videos, in any of the usual layouts."""
+    split: str
+    """Split to build: train, val or test; train1, test1 ... train3, test3 for UCF101 and HMDB51."""
+    output: str
+    """Folder of the result: a local path or one that Apache Beam can write (gs://...)."""
+    modalities: tuple[Modality, ...] = ("rgb", "flow", "pose")
+    """Streams to store."""
+    formats: tuple[ShardFormat, ...] = ("tfrecord", "parquet")
+    """Kinds of shards to write, both in the same pass."""
+    num_shards: int | None = None
+    """Number of shards; by default one per 32 clips, but at least 16 if there are as many clips."""
+    workers: int = 1
+    """Clips worked on at a time on this machine, each in a process of its own."""
+    limit: int | None = None
+    """Build only the first N clips of the split; rejected rows keep their place in the ledger."""
+    label_map: str = ""
+    """File with one label per line in index order; by default the sorted labels of the data set."""
+    pose_backend: PoseBackendName = "mediapipe"
+    """Estimator of the poses, or `precomputed` to read them (--pose.poses)."""
+    flow_engine: FlowEngineName = "opencv"
+    """Optical flow: `opencv` is TV-L1 as published; `dis` is much faster and not TV-L1."""
+    strict: bool = False
+    """Leave out clips whose file declares more frames than can be decoded."""
+    clip_timeout_seconds: float = 3600.0
+    """Wall-clock limit of one clip; its process is stopped and the run goes on."""
+    max_failed_fraction: float = 0.05
+    """Exit with status 1 if a larger share of the rows fails."""
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    """Frames."""
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    """Flow."""
+    pose: PoseConfig = field(default_factory=PoseConfig)
+    """Poses."""
+    render: PoseRenderConfig = field(default_factory=PoseRenderConfig)
+    """How poses are drawn."""
+    jpeg: JpegConfig = field(default_factory=JpegConfig)
+    """JPEG quality."""
+
+    def __post_init__(self) -> None:
+        if (self.dataset == "folder") == bool(self.annotations):
+            rule = "must not be given with" if self.annotations else "must be given unless"
+            raise ConfigError(f"annotations {rule} dataset=folder, got {self.annotations!r}")
+        for name in ("modalities", "formats"):
+            chosen = getattr(self, name)
+            if not chosen or len(set(chosen)) != len(chosen):
+                raise ConfigError(f"{name} must name at least one, each once, got {list(chosen)}")
+        for name in ("num_shards", "workers", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be >= 1, got {value}")
+        if not self.clip_timeout_seconds > 0:
+            raise ConfigError(f"clip_timeout_seconds must be > 0, got {self.clip_timeout_seconds}")
+        if not 0 <= self.max_failed_fraction <= 1:
+            raise ConfigError(f"max_failed_fraction must be 0 to 1, got {self.max_failed_fraction}")
+
+    def content_settings(self) -> dict[str, Any]:
+        """Return, JSON-ready, every setting that can change the bytes of a record."""
+        values = asdict(self)
+        stages = ("decode", "flow", "pose", "render", "jpeg")
+        names = ("dataset", "split", "modalities", "strict", "pose_backend", "flow_engine", *stages)
+        settings: dict[str, Any] = {name: values[name] for name in names}
+        settings["modalities"] = sorted(self.modalities)
+        # Not where the model lies: its hash is part of every shard's key.
+        settings["pose"] = {k: v for k, v in values["pose"].items() if k not in ("model", "poses")}
+        settings["schema_version"] = SCHEMA_VERSION
+        return settings
+
+    def content_hash(self) -> str:
+        """Return a short hash of `content_settings`, the `config_hash` of the records."""
+        return hash_json(self.content_settings())
+
+
+def hash_json(value: object) -> str:
+    """Return 16 hex digits that change with any part of a JSON-ready value."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return blake2b(text.encode("utf-8"), digest_size=8).hexdigest()

@@ -1,0 +1,86 @@
+"""Everything written once all shards are done: ledger, metadata, run.json, COMPLETED."""
+
+from dataclasses import asdict
+from typing import Any
+
+from pipelines import storage
+from pipelines.build_shard import temp_folder
+from pipelines.config import BuildConfig
+from pipelines.versions import environment
+from schemas.clip_record import SCHEMA_VERSION, Provenance
+from schemas.errors import ShardError
+from schemas.labels import LabelMap
+from schemas.ledger import LedgerRow, count_outcomes, write_ledger
+from schemas.tfds import dataset_info_json, features_json
+
+
+def failed_fraction(counts: dict[str, int]) -> float:
+    """Return the share of rows that are in no shard.
+
+    Args:
+        counts: Rows by outcome.
+    """
+    total = sum(counts.values())
+    written = counts.get("written", 0) + counts.get("truncated", 0)
+    return (total - written) / total if total else 0.0
+
+
+def write_results(
+    rows: list[LedgerRow],
+    *,
+    config: BuildConfig,
+    labels: LabelMap,
+    provenance: Provenance,
+    num_rows: int,
+    num_shards: int,
+) -> dict[str, Any]:
+    """Write ledger, label map, TFDS metadata, run.json and, last, COMPLETED.
+
+    Args:
+        rows: One ledger row for every annotation row.
+        config: What was built.
+        labels: The label map.
+        provenance: Stored with every record.
+        num_rows: Number of annotation rows planned.
+        num_shards: Number of shards.
+
+    Returns:
+        The content of run.json.
+
+    Raises:
+        ShardError: If the rows do not add up to the plan.
+    """
+    if len(rows) != num_rows:
+        raise ShardError(f"ledger must have {num_rows} rows, got {len(rows)}")
+    output, temp = config.output, temp_folder(config.output)
+    with storage.atomic_output(storage.join(output, "ledger.parquet"), temp_folder=temp) as file:
+        write_ledger(rows, file)
+    storage.write_text(storage.join(output, "label_map.txt"), labels.to_text(), temp_folder=temp)
+    if "tfrecord" in config.formats:
+        lengths = [0] * num_shards
+        for row in rows:
+            if row.outcome.is_written:
+                lengths[row.shard] += 1
+        info = dataset_info_json(dataset=config.dataset, split=config.split, shard_lengths=lengths)
+        folder = storage.join(output, "tfrecord")
+        storage.write_text(storage.join(folder, "dataset_info.json"), info, temp_folder=temp)
+        features = features_json(labels)
+        storage.write_text(storage.join(folder, "features.json"), features, temp_folder=temp)
+    counts = count_outcomes(rows)
+    info_json = {
+        "config": asdict(config),
+        "config_hash": provenance.config_hash,
+        "counts": counts,
+        "environment": environment(),
+        "failed_fraction": failed_fraction(counts),
+        "num_frames": sum(row.num_frames for row in rows),
+        "num_rows": len(rows),
+        "num_shards": num_shards,
+        "pose_model": provenance.pose_model,
+        "schema_version": SCHEMA_VERSION,
+        "software": provenance.software,
+    }
+    storage.write_json(storage.join(output, "run.json"), info_json, temp_folder=temp)
+    storage.remove_tree(temp)
+    storage.write_text(storage.join(output, "COMPLETED"), "", temp_folder=output)
+    return info_json

@@ -1,0 +1,135 @@
+"""From annotation rows and video files to shard specs: what each shard will hold."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from schemas.clip import AnnotationTable, Clip
+from schemas.ledger import LedgerRow, from_plain, to_plain
+from schemas.outcome import Outcome
+from schemas.shards import shard_of
+from video.locate import VideoIndex
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipTask:
+    """One clip and the file it is in."""
+
+    clip: Clip
+    label_index: int
+    """-1 without a label."""
+    path: str
+    """Video below the video folder."""
+    size_bytes: int
+    is_trimmed: bool | None
+    """Whether the file is the clip already; None = the decoder decides by duration."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardSpec:
+    """The clips of one shard, in the order in which they are written."""
+
+    shard: int
+    num_shards: int
+    tasks: tuple[ClipTask, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """All shards of a run, and the rows that are in none."""
+
+    shards: tuple[ShardSpec, ...]
+    settled: tuple[LedgerRow, ...]
+    """Rows whose outcome is known before any video is opened."""
+
+    @property
+    def num_rows(self) -> int:
+        """Number of annotation rows."""
+        return len(self.settled) + sum(len(spec.tasks) for spec in self.shards)
+
+
+def plan_shards(
+    table: AnnotationTable, video_sizes: dict[str, int], *, num_shards: int, limit: int | None
+) -> Plan:
+    """Decide which shard holds which clip.
+
+    Args:
+        table: The annotation rows.
+        video_sizes: Bytes of every file below the video folder, by relative path.
+        num_shards: Number of shards.
+        limit: Take only the first rows of the table; None = all.
+
+    Returns:
+        The plan; it depends on the arguments only, never on the number of workers.
+    """
+    index = VideoIndex(video_sizes)
+    label_indices = {text: place for place, text in enumerate(table.labels.texts)}
+    shards: list[list[ClipTask]] = [[] for _ in range(num_shards)]
+    settled = [
+        LedgerRow(
+            clip_id=row.clip_id,
+            outcome=row.outcome,
+            detail=row.detail,
+            source=row.source,
+            label_text=row.label_text or "",
+        )
+        for row in table.rejected
+    ]
+    for clip in table.clips[:limit]:
+        found = index.find(clip)
+        if found is None:
+            settled.append(_missing(clip))
+            continue
+        task = ClipTask(
+            clip=clip,
+            label_index=label_indices[clip.label_text] if clip.label_text is not None else -1,
+            path=found.relative_path,
+            size_bytes=video_sizes[found.relative_path],
+            is_trimmed=found.is_trimmed,
+        )
+        shards[shard_of(clip.clip_id, num_shards)].append(task)
+    specs = tuple(
+        ShardSpec(
+            shard=shard,
+            num_shards=num_shards,
+            tasks=tuple(sorted(tasks, key=lambda task: task.clip.clip_id)),
+        )
+        for shard, tasks in enumerate(shards)
+    )
+    return Plan(shards=specs, settled=tuple(settled))
+
+
+def _missing(clip: Clip) -> LedgerRow:
+    wanted = clip.relative_path or f"{clip.media_id}.*"
+    return LedgerRow(
+        clip_id=clip.clip_id,
+        outcome=Outcome.MISSING,
+        detail=f"no file of the video folder is {wanted} or {clip.clip_id}.*",
+        source=clip.source,
+        label_text=clip.label_text or "",
+    )
+
+
+def encode_plan(plan: Plan) -> str:
+    """Return the plan as lines of JSON: one for the settled rows, then one for each shard."""
+    lines: list[Any] = [{"settled": [to_plain(row) for row in plan.settled]}]
+    lines += [{"spec": asdict(spec)} for spec in plan.shards]
+    return "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
+
+
+def decode_plan(lines: Iterable[str]) -> Plan:
+    """Return the plan that `encode_plan` wrote."""
+    settled: list[LedgerRow] = []
+    specs = []
+    for line in lines:
+        values = json.loads(line)
+        settled += [from_plain(row) for row in values.get("settled", ())]
+        if "spec" in values:
+            specs.append(_read_spec(values["spec"]))
+    return Plan(shards=tuple(specs), settled=tuple(settled))
+
+
+def _read_spec(values: dict[str, Any]) -> ShardSpec:
+    tasks = tuple(ClipTask(**{**task, "clip": Clip(**task["clip"])}) for task in values["tasks"])
+    return ShardSpec(shard=values["shard"], num_shards=values["num_shards"], tasks=tasks)

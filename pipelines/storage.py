@@ -1,0 +1,169 @@
+"""Files through Beam's FileSystems: local paths, gs:// and whatever else Beam can reach.
+
+Local files are renamed, measured and deleted directly: FileSystems takes `[`, `*` and `?` in a
+name for a pattern.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from schemas.errors import ConfigError
+
+
+def join(folder: str, *parts: str) -> str:
+    """Return the path of an entry below a folder."""
+    return str(FileSystems.join(folder, *parts))
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path has a scheme (gs://, s3://)."""
+    return FileSystems.get_scheme(path) is not None
+
+
+def exists(path: str) -> bool:
+    """Whether a file exists."""
+    return bool(FileSystems.exists(path))
+
+
+def read_bytes(path: str) -> bytes:
+    """Return the content of a file."""
+    with open_input(path) as file:
+        return file.read()
+
+
+def read_text(path: str) -> str:
+    """Return the content of a UTF-8 text file; a byte-order mark is dropped."""
+    return read_bytes(path).decode("utf-8-sig")
+
+
+def read_json(path: str) -> Any:
+    """Return the value of a JSON file, or None if there is no such file."""
+    return json.loads(read_bytes(path)) if exists(path) else None
+
+
+@contextmanager
+def open_input(path: str) -> Iterator[BinaryIO]:
+    """Open a file for reading in binary."""
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        yield file
+
+
+def list_sizes(folder: str) -> dict[str, int]:
+    """Return the bytes of every file below a folder, by path relative to it ("/" between).
+
+    Raises:
+        ConfigError: If the folder does not exist or holds no file.
+    """
+    if not is_remote(folder):
+        return _list_local_sizes(Path(folder))
+    prefix = folder.rstrip("/") + "/"
+    try:
+        (match,) = FileSystems.match([prefix + "**"])
+    except BeamIOError as error:
+        raise ConfigError(f"videos must be a readable folder, got {folder}: {error}") from error
+    return {entry.path[len(prefix) :]: entry.size_in_bytes for entry in match.metadata_list}
+
+
+def _list_local_sizes(root: Path) -> dict[str, int]:
+    if not root.is_dir():
+        raise ConfigError(f"videos must be an existing folder, got {root}")
+    return {
+        path.relative_to(root).as_posix(): path.stat().st_size
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+@contextmanager
+def atomic_output(path: str, *, temp_folder: str) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears under its name only when complete.
+
+    Args:
+        path: Final name; an older file is replaced.
+        temp_folder: Folder on the same file system for the unfinished file.
+    """
+    make_folder(temp_folder)
+    make_folder(parent(path))
+    temporary = join(temp_folder, uuid4().hex)
+    try:
+        file = FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED)
+        with file:
+            yield file
+        _replace(temporary, path)
+    except BaseException:
+        remove_tree(temporary)
+        raise
+
+
+def _replace(source: str, target: str) -> None:
+    """Give a file another name, over an older file of that name."""
+    if not is_remote(target):
+        Path(source).replace(target)
+        return
+    remove_tree(target)
+    FileSystems.rename([source], [target])
+
+
+def write_text(path: str, text: str, *, temp_folder: str) -> None:
+    """Write a UTF-8 text file that appears under its name only when complete."""
+    with atomic_output(path, temp_folder=temp_folder) as file:
+        file.write(text.encode("utf-8"))
+
+
+def write_json(path: str, value: object, *, temp_folder: str) -> None:
+    """Write a JSON file that appears under its name only when complete; paths become text."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
+    write_text(path, text, temp_folder=temp_folder)
+
+
+def size_of(path: str) -> int:
+    """Return the bytes of a file."""
+    if not is_remote(path):
+        return Path(path).stat().st_size
+    (match,) = FileSystems.match([path])
+    return int(match.metadata_list[0].size_in_bytes)
+
+
+def make_folder(path: str) -> None:
+    """Create a folder and its parents where the file system has folders."""
+    if not is_remote(path):
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
+def remove_tree(path: str) -> None:
+    """Delete a file, or a folder and everything in it; nothing happens if it does not exist."""
+    if is_remote(path):
+        if FileSystems.exists(path):
+            FileSystems.delete([path])
+    elif Path(path).is_dir():
+        shutil.rmtree(path)
+    else:
+        Path(path).unlink(missing_ok=True)
+
+
+def parent(path: str) -> str:
+    """Return the folder of a path."""
+    return str(FileSystems.split(path)[0])
+
+
+@contextmanager
+def local_file(path: str) -> Iterator[Path]:
+    """Give a local file with the content of `path`: itself, or a copy that is removed after."""
+    if not is_remote(path):
+        yield Path(path)
+        return
+    with TemporaryDirectory(prefix="perfnet-prep-") as folder:
+        copy = Path(folder) / FileSystems.split(path)[1]
+        with open_input(path) as source, copy.open("wb") as target:
+            while block := source.read(1 << 20):
+                target.write(block)
+        yield copy

@@ -1,0 +1,199 @@
+"""Check a finished output folder: every byte, every count, every frame."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import storage
+from schemas.clip_record import SCHEMA_VERSION, ClipRecord
+from schemas.errors import ConfigError, PrepError
+from schemas.labels import LabelMap, parse_label_map
+from schemas.ledger import LedgerRow, count_outcomes, read_ledger
+from schemas.parquet_rows import from_parquet_row
+from schemas.sequence_example import decode_sequence_example
+from schemas.shards import parquet_name, tfrecord_name
+from schemas.tfrecord import read_records
+from video.jpeg import decode_jpeg
+
+
+@dataclass(slots=True)
+class Verification:
+    """What `verify_output` found."""
+
+    problems: list[str] = field(default_factory=list)
+    """One line per broken promise; empty if the output is sound."""
+    num_records: int = 0
+    """Records read, over all formats."""
+    num_images: int = 0
+    """JPEGs decoded."""
+
+    def expect(self, *, holds: bool, problem: str) -> None:
+        """Note a problem unless a condition holds."""
+        if not holds:
+            self.problems.append(problem)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Output:
+    """The metadata of an output folder."""
+
+    folder: str
+    dataset: str
+    split: str
+    formats: tuple[str, ...]
+    num_shards: int
+    counts: dict[str, int]
+    labels: LabelMap
+    ledger: list[LedgerRow]
+
+
+def verify_output(folder: str) -> Verification:
+    """Read everything in an output folder and compare it with its ledger.
+
+    Checks: checksums, schema, equal frame counts of all streams, that every JPEG decodes to
+    the stated size, growing time stamps, label map, one record per written ledger row in the
+    right shard, and equal records in both formats.
+
+    Args:
+        folder: Output folder of `perfnet-prep build`, local or remote.
+
+    Raises:
+        ConfigError: If it is not an output folder or the run did not complete.
+    """
+    output = _read_output(folder)
+    found = Verification()
+    counts = count_outcomes(output.ledger)
+    found.expect(
+        holds=counts == output.counts,
+        problem=f"run.json must count the ledger's rows {counts}, got {output.counts}",
+    )
+    ids = [row.clip_id for row in output.ledger if row.outcome.is_written]
+    found.expect(holds=len(ids) == len(set(ids)), problem="a clip id is written twice")
+    for shard in range(output.num_shards):
+        _verify_shard(output, shard, found)
+    return found
+
+
+def _read_output(folder: str) -> _Output:
+    if not storage.exists(storage.join(folder, "COMPLETED")):
+        raise ConfigError(
+            f"output must be a completed run, got {folder} without the file COMPLETED; "
+            "run the same `perfnet-prep build` again to finish it"
+        )
+    info = json.loads(storage.read_text(storage.join(folder, "run.json")))
+    with storage.open_input(storage.join(folder, "ledger.parquet")) as file:
+        ledger = read_ledger(file)
+    return _Output(
+        folder=folder,
+        dataset=info["config"]["dataset"],
+        split=info["config"]["split"],
+        formats=tuple(info["config"]["formats"]),
+        num_shards=info["num_shards"],
+        counts=info["counts"],
+        labels=parse_label_map(storage.read_text(storage.join(folder, "label_map.txt"))),
+        ledger=ledger,
+    )
+
+
+def _verify_shard(output: _Output, shard: int, found: Verification) -> None:
+    rows = {
+        row.clip_id: row for row in output.ledger if row.shard == shard and row.outcome.is_written
+    }
+    place = (shard, output.num_shards)
+    if "tfrecord" in output.formats:
+        name = tfrecord_name(output.dataset, output.split, *place)
+        _verify_file(output, name, rows, found)
+    if "parquet" in output.formats:
+        _verify_file(output, parquet_name(output.split, *place), rows, found)
+
+
+def _verify_file(
+    output: _Output, name: str, rows: dict[str, LedgerRow], found: Verification
+) -> None:
+    """One shard file against the ledger rows it should hold."""
+    path = storage.join(output.folder, name)
+    if not storage.exists(path):
+        found.problems.append(f"{name} must exist, got no such file")
+        return
+    seen: list[str] = []
+    try:
+        with storage.open_input(path) as file:
+            for record in _read_shard(file, name):
+                seen.append(record.clip_id)
+                found.num_records += 1
+                row = rows.get(record.clip_id)
+                for problem in _record_problems(record, row, output.labels):
+                    found.problems.append(f"{name}: {record.clip_id}: {problem}")
+                found.num_images += _verify_images(record, name, found)
+    except (PrepError, pa.ArrowException) as error:
+        found.problems.append(f"{name}: {error}")
+        return
+    expected = sorted(rows)
+    found.expect(
+        holds=seen == expected,
+        problem=f"{name} must hold the {len(expected)} clips of the ledger in order, "
+        f"got {len(seen)} (first difference: {_first_difference(expected, seen)})",
+    )
+
+
+def _read_shard(file: BinaryIO, name: str) -> Iterator[ClipRecord]:
+    if name.endswith(".parquet"):
+        # Without threads: one that holds `file` when the interpreter ends aborts the process.
+        parquet = pq.ParquetFile(file, pre_buffer=False)
+        for group in range(parquet.num_row_groups):
+            for row in parquet.read_row_group(group, use_threads=False).to_pylist():
+                yield from_parquet_row(row)
+    else:
+        for data in read_records(file, name=name):
+            yield decode_sequence_example(data)
+
+
+def _record_problems(record: ClipRecord, row: LedgerRow | None, labels: LabelMap) -> Iterator[str]:
+    if row is None:
+        yield "must be a written clip of this shard in the ledger, got no such row"
+        return
+    if record.num_frames != row.num_frames:
+        yield f"must have the ledger's {row.num_frames} frames, got {record.num_frames}"
+    for name in ("timestamps_us", "source_indices", "source_timestamps_us"):
+        steps = np.diff(getattr(record, name))
+        grows = (steps > 0).all() if name == "timestamps_us" else (steps >= 0).all()
+        if not grows:
+            yield f"{name} must grow from frame to frame"
+    if record.provenance.schema_version != SCHEMA_VERSION:
+        yield f"schema_version must be {SCHEMA_VERSION}, got {record.provenance.schema_version}"
+    if record.label_index >= len(labels):
+        yield f"label index must be < {len(labels)}, got {record.label_index}"
+    elif record.label_index >= 0 and labels.texts[record.label_index] != record.label_text:
+        expected = labels.texts[record.label_index]
+        yield f"label {record.label_index} must be {expected!r}, got {record.label_text!r}"
+
+
+def _verify_images(record: ClipRecord, name: str, found: Verification) -> int:
+    """Decode every JPEG of a record; returns how many there are."""
+    number = 0
+    for stream in ("rgb", "pose_overlay", "flow", "flow_x", "flow_y"):
+        for index, jpeg in enumerate(getattr(record, stream)):
+            number += 1
+            try:
+                size = decode_jpeg(jpeg).shape[:2]
+            except ValueError as error:
+                problem = str(error)
+            else:
+                if size == (record.height, record.width):
+                    continue
+                problem = f"must be {record.height}x{record.width} pixels, got {size}"
+            found.problems.append(f"{name}: {record.clip_id}: {stream}[{index}]: {problem}")
+    return number
+
+
+def _first_difference(expected: list[str], seen: list[str]) -> str:
+    for wanted, got in zip(expected, seen, strict=False):
+        if wanted != got:
+            return f"{wanted} expected, {got} found"
+    longer = expected if len(expected) > len(seen) else seen
+    return longer[min(len(expected), len(seen))] if len(expected) != len(seen) else "none"

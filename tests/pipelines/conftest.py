@@ -1,0 +1,94 @@
+"""Small synthetic videos, poses to go with them, and a short way to build them."""
+
+import pickle
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pipelines.cli import main
+
+WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
+NAMES = ("a", "b", "c", "d")
+
+
+def _write_video(path: Path, *, seed: int) -> None:
+    """A bright square moving right over noise, 25 fps."""
+    rng = np.random.default_rng(seed)
+    background = rng.integers(0, 120, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libx264", rate=Fraction(25), options={"threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for index in range(NUM_FRAMES):
+            frame = background.copy()
+            frame[16:32, 2 * index + 4 : 2 * index + 20] = 220
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _write_poses(path: Path) -> None:
+    """One standing person per clip, in PYSKL form."""
+    figure = np.array(
+        [
+            *([32, 6], [34, 5], [30, 5], [36, 6], [28, 6], [38, 14], [26, 14], [42, 20], [22, 20]),
+            *([44, 26], [20, 26], [36, 28], [28, 28], [36, 36], [28, 36], [36, 44], [28, 44]),
+        ],
+        np.float16,
+    )
+    annotations = [
+        {
+            "frame_dir": name,
+            "total_frames": NUM_FRAMES,
+            "img_shape": (HEIGHT, WIDTH),
+            "original_shape": (HEIGHT, WIDTH),
+            "label": 0,
+            "keypoint": np.tile(figure, (1, NUM_FRAMES, 1, 1)),
+            "keypoint_score": np.full((1, NUM_FRAMES, 17), 0.9, np.float16),
+        }
+        for name in NAMES
+    ]
+    path.write_bytes(pickle.dumps({"split": {"all": list(NAMES)}, "annotations": annotations}))
+
+
+@pytest.fixture(scope="session")
+def video_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with `videos/{a,b,c,d}.mp4`, `poses.pkl` and `rows.csv` of those and two more rows."""
+    folder = tmp_path_factory.mktemp("video_set")
+    (folder / "videos").mkdir()
+    for seed, name in enumerate(NAMES):
+        _write_video(folder / "videos" / f"{name}.mp4", seed=seed)
+    (folder / "videos" / "broken.mp4").write_text("<html>404</html>")
+    _write_poses(folder / "poses.pkl")
+    rows = [f"{name}.mp4,{label}" for name, label in zip(NAMES, "xyxy", strict=True)]
+    rows += ["broken.mp4,x", "gone.mp4,y"]
+    (folder / "rows.csv").write_text("video,label\n" + "\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def build_arguments(video_set: Path) -> Callable[..., list[str]]:
+    """Gives the arguments of a quick build of `video_set` into a folder."""
+
+    def arguments(output: Path, *extra: str) -> list[str]:
+        return [
+            *("build", "--dataset", "csv", "--split", "all", "--output", str(output)),
+            *("--annotations", str(video_set / "rows.csv"), "--videos", str(video_set / "videos")),
+            *("--pose-backend", "precomputed", "--pose.poses", str(video_set / "poses.pkl")),
+            *("--flow-engine", "dis", "--decode.short-side", str(HEIGHT), "--num-shards", "3"),
+            *("--max-failed-fraction", "0.5", *extra),
+        ]
+
+    return arguments
+
+
+@pytest.fixture(scope="session")
+def built(
+    tmp_path_factory: pytest.TempPathFactory, build_arguments: Callable[..., list[str]]
+) -> Path:
+    """Output folder of one undisturbed run; read only."""
+    output = tmp_path_factory.mktemp("built") / "out"
+    assert main(build_arguments(output)) == 0
+    return output

@@ -1,0 +1,198 @@
+"""The whole pipeline on four small videos, one broken and one missing."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.cli import main
+from schemas.ledger import read_ledger
+from schemas.sequence_example import decode_sequence_example
+from schemas.tfrecord import read_records
+from video.jpeg import decode_jpeg
+
+pytestmark = pytest.mark.slow
+
+Arguments = Callable[..., list[str]]
+
+
+def shard_hashes(output: Path) -> dict[str, str]:
+    paths = [*output.glob("tfrecord/*"), *output.glob("parquet/*"), output / "label_map.txt"]
+    return {
+        path.relative_to(output).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }
+
+
+def test_every_annotation_row_has_one_outcome(built: Path) -> None:
+    with (built / "ledger.parquet").open("rb") as file:
+        rows = read_ledger(file)
+    assert {row.clip_id: row.outcome.value for row in rows} == {
+        "a": "written",
+        "b": "written",
+        "c": "written",
+        "d": "written",
+        "broken": "unreadable",
+        "gone": "missing",
+    }
+    assert [row.source for row in rows if row.clip_id == "gone"] == ["rows.csv:7"]
+
+
+def test_run_json_counts_add_up_to_the_rows(built: Path) -> None:
+    info = json.loads((built / "run.json").read_text())
+    assert sum(info["counts"].values()) == info["num_rows"] == 6
+    assert info["counts"] == {"written": 4, "missing": 1, "unreadable": 1}
+    assert info["num_frames"] == 48
+    assert info["pose_model"].startswith("precomputed ")
+
+
+def test_output_has_the_documented_names(built: Path) -> None:
+    expected = {f"tfrecord/csv-all.tfrecord-0000{n}-of-00003" for n in range(3)}
+    expected |= {f"parquet/all-0000{n}-of-00003.parquet" for n in range(3)}
+    expected |= {"tfrecord/dataset_info.json", "tfrecord/features.json", "label_map.txt"}
+    assert set(shard_hashes(built)) == expected
+    assert (built / "COMPLETED").exists()
+    assert not (built / "state" / "tmp").exists()
+    assert (built / "label_map.txt").read_text() == "x\ny\n"
+
+
+def test_streams_have_equal_lengths_in_sql(built: Path) -> None:
+    query = f"""
+        SELECT count(*), bool_and(num_frames = len(rgb) AND num_frames = len(pose_overlay)
+            AND num_frames = len(flow_x) AND num_frames = len(flow_y)
+            AND num_frames = len(keypoints)) FROM '{built}/parquet/*.parquet'"""
+    assert duckdb.sql(query).fetchall() == [(4, True)]
+
+
+def test_both_formats_hold_the_same_frames(built: Path) -> None:
+    for number in range(3):
+        name = f"csv-all.tfrecord-0000{number}-of-00003"
+        with (built / "tfrecord" / name).open("rb") as file:
+            records = [decode_sequence_example(data) for data in read_records(file, name=name)]
+        rows = pq.read_table(built / f"parquet/all-0000{number}-of-00003.parquet").to_pylist()
+        assert [record.clip_id for record in records] == [row["clip_id"] for row in rows]
+        for record, row in zip(records, rows, strict=True):
+            assert list(record.rgb) == [image["bytes"] for image in row["rgb"]]
+            assert list(record.pose_overlay) == [image["bytes"] for image in row["pose_overlay"]]
+
+
+def test_flow_of_the_moving_square_is_two_pixels_to_the_right(built: Path) -> None:
+    table = pq.read_table(built / "parquet", columns=["flow_x", "flow_y"]).to_pylist()
+    for row in table:
+        for index in (2, 5):
+            dx = decode_jpeg(row["flow_x"][index]["bytes"])[20:28, 2 * index + 8 : 2 * index + 16]
+            dy = decode_jpeg(row["flow_y"][index]["bytes"])[20:28, 2 * index + 8 : 2 * index + 16]
+            assert abs(np.median(dx) * 40 / 255 - 20 - 2) < 0.5
+            assert abs(np.median(dy) * 40 / 255 - 20) < 0.5
+        assert row["flow_x"][-1] == row["flow_x"][-2]
+
+
+def test_pose_is_drawn_on_the_overlay_only(built: Path) -> None:
+    row = pq.read_table(built / "parquet").to_pylist()[0]
+    rgb = decode_jpeg(row["rgb"][0]["bytes"]).astype(int)
+    overlay = decode_jpeg(row["pose_overlay"][0]["bytes"]).astype(int)
+    change = np.abs(rgb - overlay).max(axis=-1)
+    assert change[14, 30:36].min() > 60, "the shoulder bar must be drawn"
+    assert change[:, :12].max() < 60, "nothing must be drawn far from the person"
+    assert np.allclose(row["keypoints"][0][0][:3], [32, 6, 0.9], atol=1e-3)
+
+
+def test_two_workers_give_the_same_bytes_as_one(
+    built: Path, tmp_path: Path, build_arguments: Arguments
+) -> None:
+    assert main(build_arguments(tmp_path / "two", "--workers", "2")) == 0
+    assert shard_hashes(tmp_path / "two") == shard_hashes(built)
+
+
+def test_second_run_does_nothing_and_says_so(
+    built: Path, build_arguments: Arguments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in built.rglob("*")}
+    assert main(build_arguments(built)) == 0
+    assert f"nothing to do: {built} is complete" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in built.rglob("*")} == before
+
+
+def test_other_settings_in_the_same_folder_are_refused_with_the_difference(
+    built: Path, build_arguments: Arguments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(build_arguments(built, "--render.colors", "6")) == 2
+    message = capsys.readouterr().err
+    assert "render.colors: 13 -> 6" in message
+    assert "choose another --output" in message
+
+
+def test_too_many_failures_end_with_status_1(
+    tmp_path: Path, build_arguments: Arguments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = build_arguments(tmp_path / "out", "--max-failed-fraction", "0.1")
+    assert main(arguments) == 1
+    assert "failed share of the rows must be <= 0.1" in capsys.readouterr().err
+
+
+def test_killed_run_resumes_to_the_same_bytes(
+    built: Path, tmp_path: Path, build_arguments: Arguments
+) -> None:
+    output = tmp_path / "killed"
+    arguments = build_arguments(output)
+    process = subprocess.Popen([sys.executable, "-m", "pipelines", *arguments])
+    deadline = time.monotonic() + 120
+    while not list(output.glob("state/*.done.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = len(list(output.glob("state/*.done.json")))
+    assert 1 <= finished <= 3
+    assert not (output / "COMPLETED").exists()
+    assert main(arguments) == 0
+    assert shard_hashes(output) == shard_hashes(built)
+    assert not (output / "state" / "tmp").exists()
+
+
+def test_lost_shard_is_built_again(built: Path, tmp_path: Path, build_arguments: Arguments) -> None:
+    output = tmp_path / "out"
+    assert main(build_arguments(output)) == 0
+    (output / "parquet" / "all-00001-of-00003.parquet").unlink()
+    assert main(build_arguments(output)) == 0
+    assert shard_hashes(output) == shard_hashes(built)
+
+
+def test_found_video_joins_its_shard_in_the_next_run(
+    tmp_path: Path, video_set: Path, build_arguments: Arguments
+) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    (videos / "a.mp4").write_bytes((video_set / "videos" / "a.mp4").read_bytes())
+    arguments = [*build_arguments(tmp_path / "out"), "--max-failed-fraction", "1"]
+    arguments[arguments.index("--videos") + 1] = str(videos)
+    assert main(arguments) == 0
+    (videos / "b.mp4").write_bytes((video_set / "videos" / "b.mp4").read_bytes())
+    assert main(arguments) == 0
+    info = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert info["counts"] == {"written": 2, "missing": 4}
+
+
+def test_only_the_asked_streams_and_formats_are_written(
+    tmp_path: Path, build_arguments: Arguments
+) -> None:
+    arguments = build_arguments(
+        tmp_path / "out", "--modalities", "flow", "--formats", "parquet", "--limit", "2"
+    )
+    pose_options = arguments.index("--pose-backend")
+    del arguments[pose_options : pose_options + 4]
+    assert main(arguments) == 0
+    assert not (tmp_path / "out" / "tfrecord").exists()
+    rows = pq.read_table(tmp_path / "out" / "parquet").to_pylist()
+    assert sorted(row["clip_id"] for row in rows) == ["a", "b"]
+    assert {(row["rgb"], row["pose_overlay"], row["keypoints"]) for row in rows} == {(None,) * 3}
+    assert all(len(row["flow_x"]) == 12 for row in rows)

@@ -1,0 +1,115 @@
+"""A clip's record in this process: windows, alignment, strictness, determinism."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pipelines import process_clip
+from pipelines.config import BuildConfig
+from pipelines.plan import ClipTask
+from pipelines.process_clip import ClipProcessor, ProcessedClip
+from pose.backends import PoseConfig
+from schemas.clip import Clip
+from schemas.clip_record import Provenance
+from schemas.errors import RecordError
+from schemas.outcome import Outcome
+from video.decode import DecodeConfig
+from video.jpeg import decode_jpeg
+
+
+def _task(*, start: float | None = None, end: float | None = None) -> ClipTask:
+    clip = Clip(
+        clip_id="a",
+        dataset="csv",
+        split="all",
+        label_text="x",
+        media_id="a",
+        relative_path="a.mp4",
+        start_seconds=start,
+        end_seconds=end,
+        source="rows.csv:2",
+    )
+    return ClipTask(clip=clip, label_index=3, path="a.mp4", size_bytes=1, is_trimmed=start is None)
+
+
+def _process(video: Path, task: ClipTask, poses: Path, *, strict: bool = False) -> ProcessedClip:
+    config = BuildConfig(
+        dataset="csv",
+        annotations="rows.csv",
+        videos="videos",
+        split="all",
+        output="out",
+        flow_engine="dis",
+        pose_backend="precomputed",
+        strict=strict,
+        decode=DecodeConfig(short_side=48),
+        pose=PoseConfig(poses=poses),
+    )
+    provenance = Provenance(config_hash="c", software="s", pose_model="p")
+    return ClipProcessor(config, provenance).process(task, video)
+
+
+def test_windows_leave_no_trace(video_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video, poses = video_set / "videos" / "a.mp4", video_set / "poses.pkl"
+    whole = _process(video, _task(), poses).record
+    monkeypatch.setattr(process_clip, "WINDOW_FRAMES", 5)
+    cut = _process(video, _task(), poses).record
+    for name in ("rgb", "pose_overlay", "flow", "flow_x", "flow_y"):
+        assert getattr(whole, name) == getattr(cut, name), name
+    assert whole.poses is not None
+    assert cut.poses is not None
+    assert np.array_equal(whole.poses.keypoints, cut.poses.keypoints)
+
+
+def test_record_carries_identity_and_provenance(video_set: Path) -> None:
+    done = _process(video_set / "videos" / "a.mp4", _task(), video_set / "poses.pkl")
+    record = done.record
+    assert (record.clip_id, record.label_index, record.label_text) == ("a", 3, "x")
+    assert (record.width, record.height, record.fps, record.num_frames) == (64, 48, 25, 12)
+    assert (record.start_us, record.end_us) == (0, 480_000)
+    assert record.timestamps_us.tolist() == [40_000 * index for index in range(12)]
+    assert record.source_indices.tolist() == list(range(12))
+    assert record.provenance.pose_model == "p"
+    assert set(done.seconds) == {"decode", "flow", "pose", "render", "encode"}
+
+
+def test_range_of_an_untrimmed_file_is_cut(video_set: Path) -> None:
+    task = _task(start=0.12, end=0.32)
+    record = _process(video_set / "videos" / "a.mp4", task, video_set / "poses.pkl").record
+    assert record.source_indices.tolist() == [3, 4, 5, 6, 7]
+    assert (record.start_us, record.end_us) == (120_000, 320_000)
+
+
+def test_one_frame_has_zero_flow(video_set: Path) -> None:
+    task = _task(start=0.0, end=0.04)
+    record = _process(video_set / "videos" / "a.mp4", task, video_set / "poses.pkl").record
+    assert record.num_frames == 1
+    assert np.all(decode_jpeg(record.flow_x[0]) == 128)
+
+
+def _write_lying_avi(path: Path, *, num_frames: int, num_kept: float) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(25))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        rng = np.random.default_rng(0)
+        for _ in range(num_frames):
+            noise = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        container.mux(stream.encode())
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * num_kept)])
+
+
+def test_short_file_is_flagged_and_left_out_if_strict(tmp_path: Path, video_set: Path) -> None:
+    video = tmp_path / "a.avi"
+    _write_lying_avi(video, num_frames=12, num_kept=0.6)
+    done = _process(video, _task(), video_set / "poses.pkl")
+    assert done.record.is_truncated
+    assert 0 < done.record.num_frames < 12
+    assert "12 declared" in done.detail
+    with pytest.raises(RecordError, match=r"left out \(strict\)") as caught:
+        _process(video, _task(), video_set / "poses.pkl", strict=True)
+    assert caught.value.outcome is Outcome.TRUNCATED

@@ -1,0 +1,180 @@
+"""A fake world: people are coloured squares, and the detector sees each that is wholly inside."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pose.estimator import FramePoses, empty_frame_poses, merge_frame_poses
+from pose.landmarks import poses_with_boxes
+from pose.tiled_estimator import TiledPoseEstimator, TilingConfig, search_squares
+from schemas.errors import ConfigError, RecordError
+from schemas.outcome import Outcome
+from schemas.pose_sequence import PoseSequence, join_pose_sequences
+
+WIDTH, HEIGHT, SIDE = 120, 80, 12
+COLOURS = (200, 100)
+
+
+def video(num_frames: int, *, hidden: frozenset[int] = frozenset()) -> npt.NDArray[np.uint8]:
+    frames = np.zeros((num_frames, HEIGHT, WIDTH, 3), np.uint8)
+    for t in range(num_frames):
+        for colour, left, top in ((200, 4 + 2 * t, 20), (100, 100 - 2 * t, 50)):
+            if not (colour == 100 and t in hidden):
+                frames[t, top : top + SIDE, left : left + SIDE] = colour
+    return frames
+
+
+class SquareDetector:
+    """Finds the coloured squares that are wholly in the image; big images hide them."""
+
+    def __init__(self, largest_side: int = 80) -> None:
+        self.calls = 0
+        self.largest_side = largest_side
+
+    def __call__(self, image: npt.NDArray[np.uint8]) -> FramePoses:
+        self.calls += 1
+        assert image.shape[0] == image.shape[1]
+        if image.shape[0] > self.largest_side:
+            return empty_frame_poses()
+        return merge_frame_poses(self._person(image, colour) for colour in COLOURS)
+
+    def _person(self, image: npt.NDArray[np.uint8], colour: int) -> FramePoses:
+        rows, columns = np.nonzero(image[..., 0] == colour)
+        if len(rows) < SIDE * SIDE:
+            return empty_frame_poses()
+        grid = np.random.default_rng(colour).random((17, 2)).astype(np.float32) * (SIDE - 1)
+        points = grid + np.array([columns.min(), rows.min()], np.float32)
+        scores = np.full((1, 17), colour / 250, np.float32)
+        return poses_with_boxes(points[None], scores, width=image.shape[1], height=image.shape[0])
+
+
+def config(**changes: Any) -> TilingConfig:
+    return TilingConfig(min_person_score=0.3, detect_every=8, **changes)
+
+
+def estimate(frames: npt.NDArray[np.uint8], *cuts: int, detector: Any = None) -> PoseSequence:
+    estimator = TiledPoseEstimator(detector or SquareDetector(), config())
+    indices = np.arange(len(frames), dtype=np.int64)
+    pieces = zip(np.split(frames, cuts), np.split(indices, cuts), strict=True)
+    return join_pose_sequences([estimator.estimate(piece, index) for piece, index in pieces])
+
+
+def assert_equal(first: PoseSequence, second: PoseSequence) -> None:
+    for name in ("keypoints", "scores", "boxes", "box_scores", "track_ids"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+def test_people_in_tiles_are_found_where_they_are_and_once() -> None:
+    sequence = estimate(video(1))
+    assert sequence.num_people.tolist() == [2]
+    assert sequence.keypoints[0, 0].min(axis=0) == pytest.approx([4, 20], abs=4)
+    assert sequence.keypoints[0, 1].min(axis=0) == pytest.approx([100, 50], abs=4)
+
+
+def test_people_who_cross_keep_their_ids() -> None:
+    sequence = estimate(video(40))
+    assert sequence.num_people.tolist() == [2] * 40
+    assert (sequence.track_ids == [0, 1]).all()
+
+
+@pytest.mark.parametrize("cuts", [(1,), (8,), (3, 4, 17), tuple(range(1, 30))])
+def test_results_do_not_depend_on_where_windows_are_cut(cuts: tuple[int, ...]) -> None:
+    frames = video(30, hidden=frozenset({5, 6, 20}))
+    assert_equal(estimate(frames, *cuts), estimate(frames))
+
+
+def test_a_person_missing_for_three_frames_gets_the_same_id() -> None:
+    sequence = estimate(video(24, hidden=frozenset({9, 10, 11})))
+    assert sequence.num_people[9:12].tolist() == [1, 1, 1]
+    assert sequence.track_ids[-1].tolist() == [0, 1]
+
+
+def test_between_key_frames_only_crops_are_looked_at() -> None:
+    detector = SquareDetector()
+    estimator = TiledPoseEstimator(detector, config())
+    frames = video(8)
+    estimator.estimate(frames[:1], np.array([0]))
+    searched = detector.calls
+    estimator.estimate(frames[1:], np.arange(1, 8))
+    assert searched == len(search_squares(config(), width=WIDTH, height=HEIGHT))
+    assert detector.calls - searched == 2 * 7
+
+
+def test_known_people_are_followed_with_their_own_detector() -> None:
+    search, follow = SquareDetector(), SquareDetector()
+    estimator = TiledPoseEstimator(search, config(), follow=follow)
+    estimator.estimate(video(3), np.arange(3))
+    assert follow.calls == 2 * 2
+
+
+def test_a_repeated_source_frame_repeats_its_poses_without_work() -> None:
+    detector = SquareDetector()
+    estimator = TiledPoseEstimator(detector, config())
+    frames = video(2)[[0, 0, 0, 1]]
+    first = estimator.estimate(frames[:2], np.array([0, 0]))
+    calls = detector.calls
+    rest = estimator.estimate(frames[2:3], np.array([0]))
+    assert detector.calls == calls
+    np.testing.assert_array_equal(rest.keypoints[0], first.keypoints[0])
+    np.testing.assert_array_equal(first.keypoints[0], first.keypoints[1])
+
+
+def test_weak_people_are_dropped() -> None:
+    estimator = TiledPoseEstimator(SquareDetector(), TilingConfig(min_person_score=0.5))
+    assert estimator.estimate(video(1), np.array([0])).num_people.tolist() == [1]
+
+
+def test_only_the_best_people_are_kept() -> None:
+    estimator = TiledPoseEstimator(SquareDetector(), config(max_people=1))
+    sequence = estimator.estimate(video(1), np.array([0]))
+    assert sequence.box_scores[0].tolist() == pytest.approx([0.8])
+
+
+def test_frames_without_people_are_empty() -> None:
+    assert estimate(np.zeros((10, 50, 60, 3), np.uint8)).num_people.tolist() == [0] * 10
+
+
+def test_frames_are_not_modified() -> None:
+    frames = video(5)
+    before = frames.copy()
+    estimate(frames)
+    np.testing.assert_array_equal(frames, before)
+
+
+def test_the_error_of_a_detector_comes_through() -> None:
+    def broken(_image: object) -> FramePoses:
+        raise RecordError("", Outcome.POSE_FAILED, "no luck")
+
+    with pytest.raises(RecordError, match="pose_failed: no luck"):
+        TiledPoseEstimator(broken, config()).estimate(video(1), np.array([0]))
+
+
+def test_frames_of_another_dtype_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"frames must be uint8 \[T, H, W, C\] with C=3"):
+        estimate(np.zeros((1, 8, 8, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_indices_of_another_length_are_refused() -> None:
+    estimator = TiledPoseEstimator(SquareDetector(), config())
+    with pytest.raises(ValueError, match=r"source_indices must be int64 \[T\] with T=2"):
+        estimator.estimate(video(2), np.arange(3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"detect_every": 0}, "detect_every must be >= 1, got 0"),
+        ({"max_people": 0}, "max_people must be >= 1, got 0"),
+        ({"follow_missed_frames": -1}, "follow_missed_frames must be >= 0, got -1"),
+        ({"tiles_across": (1, 0)}, r"tiles_across must be >= 1 each, got \(1, 0\)"),
+        ({"tile_overlap": 1.0}, "tile_overlap must be 0 to under 1, got 1.0"),
+        ({"crop_scales": ()}, r"crop_scales must be >= 1 each, got \(\)"),
+        ({"duplicate_oks": 0.0}, "duplicate_oks must be over 0 and at most 1, got 0.0"),
+        ({"min_person_score": 1.1}, "min_person_score must be 0 to 1, got 1.1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TilingConfig(**changes)
