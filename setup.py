@@ -52,5 +52,5 @@ setup(
     package_data={"schemas": ["VERSION", "py.typed"]},
     install_requires=READER,
     extras_require={"prep": PREP, "train": TRAIN, "dev": PREP + DEV},
-    entry_points={"console_scripts": ["perfnet-prep = pipelines.cli:main_exit"]},
+    entry_points={"console_scripts": ["perfnet-prep = pipelines.__main__:main_exit"]},
 )

@@ -17,6 +17,7 @@ from schemas.errors import ConfigError
 FlowEngine = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 """Takes two uint8 [H, W] grey frames, gives float32 [H, W, 2], (dx, dy) in pixels."""
 
+_DIS_MIN_SIDE_PX = 12
 
 FlowEngineName = Literal["opencv", "dis"]
 """opencv = TV-L1 of OpenCV, the reference (about 1.5 s CPU per 340x256 pair); dis = OpenCV's
@@ -82,7 +83,7 @@ def _dis_flow(
     frame0: npt.NDArray[np.uint8],
     frame1: npt.NDArray[np.uint8],
 ) -> npt.NDArray[np.float32]:
-    check_frame_pair(frame0, frame1)
+    check_frame_pair(frame0, frame1, min_side_px=_DIS_MIN_SIDE_PX)
     if np.array_equal(frame0, frame1):
         return np.zeros((*frame0.shape, 2), np.float32)
     flow: npt.NDArray[np.float32] = solver.calc(frame0, frame1, None)

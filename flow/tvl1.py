@@ -95,10 +95,16 @@ def tvl1_flow(
     return flow
 
 
-def check_frame_pair(frame0: npt.NDArray[np.uint8], frame1: npt.NDArray[np.uint8]) -> None:
-    """Raise ValueError unless both are uint8 [H, W] of one size, at least 8x8."""
+def check_frame_pair(
+    frame0: npt.NDArray[np.uint8],
+    frame1: npt.NDArray[np.uint8],
+    *,
+    min_side_px: int = _MIN_SIDE_PX,
+) -> None:
+    """Raise ValueError unless both are uint8 [H, W] of one size, no side too short."""
     check_array("frame0", frame0, dtype=np.uint8, axes="H W")
     height, width = frame0.shape
-    if min(height, width) < _MIN_SIDE_PX:
-        raise ValueError(f"frame0 must be at least 8x8 pixels, got {width}x{height}")
+    if min(height, width) < min_side_px:
+        least = f"{min_side_px}x{min_side_px}"
+        raise ValueError(f"frame0 must be at least {least} pixels, got {width}x{height}")
     check_array("frame1", frame1, dtype=np.uint8, axes="H W", H=height, W=width)

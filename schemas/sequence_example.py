@@ -6,6 +6,7 @@ Garden expect. Regions are normalised to 0..1; keypoints also stand in pixels in
 """
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def decode_sequence_example(data: bytes) -> ClipRecord:
     """Return the clip that `encode_sequence_example` stored; grey flow streams are empty.
 
     Raises:
-        ShardError: If data is not a SequenceExample or lacks a key.
+        ShardError: If data is not a SequenceExample, lacks a key or a frame lacks its value.
         RecordError: If its streams differ in length.
     """
     message = SequenceExample()
@@ -180,18 +181,19 @@ def _put_poses(lists: Any, record: ClipRecord, times: list[int]) -> None:
 def _read_poses(lists: Any) -> PoseSequence | None:
     if "POSE/feature/floats" not in lists:
         return None
-    keypoints = _float_column(lists, "POSE/feature/floats")
-    boxes = _float_column(lists, "POSE_BOX/feature/floats")
-    box_scores = _float_column(lists, f"{_REGION}/label/confidence")
-    tracks = [list(f.int64_list.value) for f in lists[f"{_REGION}/track/index"].feature]
-    most = max((len(frame) for frame in tracks), default=0)
-    poses = empty_pose_sequence(len(tracks), most)
+    tracks = [
+        list(feature.int64_list.value) for feature in _features(lists, f"{_REGION}/track/index")
+    ]
+    num_people = [len(frame) for frame in tracks]
+    triples = _people_column(lists, "POSE/feature/floats", num_people, NUM_KEYPOINTS, 3)
+    boxes = _people_column(lists, "POSE_BOX/feature/floats", num_people, 4)
+    box_scores = _people_column(lists, f"{_REGION}/label/confidence", num_people)
+    poses = empty_pose_sequence(len(tracks), max(num_people, default=0))
     for t, frame in enumerate(tracks):
         people = slice(0, len(frame))
-        triples = keypoints[t].reshape(len(frame), NUM_KEYPOINTS, 3)
-        poses.keypoints[t, people] = triples[..., :2]
-        poses.scores[t, people] = triples[..., 2]
-        poses.boxes[t, people] = boxes[t].reshape(len(frame), 4)
+        poses.keypoints[t, people] = triples[t][..., :2]
+        poses.scores[t, people] = triples[t][..., 2]
+        poses.boxes[t, people] = boxes[t]
         poses.box_scores[t, people] = box_scores[t]
         poses.track_ids[t, people] = frame
     return poses
@@ -248,19 +250,33 @@ def _first_present(lists: Any) -> str:
     raise ShardError("record must have an image, flow or pose stream, got none")
 
 
+def _features(lists: Any, key: str) -> Any:
+    if key not in lists:
+        raise ShardError(f"record must have the feature list {key!r}, got none")
+    return lists[key].feature
+
+
+def _single_values(lists: Any, key: str, kind: str) -> list[Any]:
+    """The one value of every frame."""
+    rows = [getattr(feature, kind).value for feature in _features(lists, key)]
+    for t, row in enumerate(rows):
+        if len(row) != 1:
+            raise ShardError(f"frame {t} of {key!r} must have one value, got {len(row)}")
+    return [row[0] for row in rows]
+
+
 def _int_column(lists: Any, key: str) -> Any:
-    if key not in lists:
-        raise ShardError(f"record must have the feature list {key!r}, got none")
-    return np.array([f.int64_list.value[0] for f in lists[key].feature], np.int64)
-
-
-def _float_column(lists: Any, key: str) -> list[Any]:
-    if key not in lists:
-        raise ShardError(f"record must have the feature list {key!r}, got none")
-    return [np.array(f.float_list.value, np.float32) for f in lists[key].feature]
+    return np.array(_single_values(lists, key, "int64_list"), np.int64)
 
 
 def _bytes_column(lists: Any, key: str) -> tuple[bytes, ...]:
-    if key not in lists:
-        return ()
-    return tuple(feature.bytes_list.value[0] for feature in lists[key].feature)
+    return tuple(_single_values(lists, key, "bytes_list")) if key in lists else ()
+
+
+def _people_column(lists: Any, key: str, num_people: list[int], *shape: int) -> list[Any]:
+    """float32 [people, *shape] of every frame."""
+    rows = [np.array(feature.float_list.value, np.float32) for feature in _features(lists, key)]
+    wanted = [count * prod(shape) for count in num_people]
+    if [row.size for row in rows] != wanted:
+        raise ShardError(f"{key!r} must have values for the people of every frame, got others")
+    return [row.reshape(n, *shape) for row, n in zip(rows, num_people, strict=True)]
