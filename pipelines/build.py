@@ -9,6 +9,7 @@ shard's files itself, in a child process per worker, because Beam's own file sin
 empty shards from run to run.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -135,7 +136,11 @@ def build(run: PreparedRun, *, beam_options: list[str]) -> dict[str, Any]:
     options = PipelineOptions(
         beam_options or [f"--direct_num_workers={run.config.workers}"], save_main_session=False
     )
-    runner = FnApiRunner() if options.get_all_options()["runner"] is None else None
+    runner = None
+    if options.get_all_options()["runner"] is None:
+        runner = FnApiRunner()
+        # It advises modes that open ports; the parallel work here is done by child processes.
+        logging.getLogger(FnApiRunner.__module__).setLevel(logging.ERROR)
     with beam.Pipeline(runner=runner, options=options) as pipeline:
         (
             pipeline
