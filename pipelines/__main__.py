@@ -3,7 +3,10 @@
 Imports nothing that needs a system library before it has looked for them.
 """
 
+import os
+import signal
 import sys
+from types import FrameType
 
 from pipelines.system_libraries import install_line, missing_libraries
 
@@ -17,9 +20,26 @@ def main_exit() -> None:
             f"run: {install_line(missing)}\n"
         )
         sys.exit(2)
+    signal.signal(signal.SIGINT, _stop_at_once)
+    # Python's resource tracker outlives an interrupted run, to clean up, and should be silent.
+    sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
     from pipelines.cli import main
 
-    sys.exit(main(sys.argv[1:]))
+    try:
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    sys.exit(status)
+
+
+def _stop_at_once(_number: int, _frame: FrameType | None) -> None:
+    """End this process; a clean end would wait for the shards of all of Beam's threads."""
+    show_cursor = "\x1b[?25h\n" if sys.stderr.isatty() else ""
+    message = "perfnet-prep: interrupted; the same command goes on where it stopped\n"
+    os.write(sys.stderr.fileno(), (show_cursor + message).encode("ascii"))
+    os._exit(130)  # the children see that their parent is gone, and end too
 
 
 if __name__ == "__main__":

@@ -89,7 +89,8 @@ class BuildShards(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, specs: Any) -> Any:
         """From specs to ledger rows."""
-        return specs | "BuildShard" >> beam.ParDo(BuildShardFn(*self._arguments))
+        build_shard = beam.ParDo(BuildShardFn(*self._arguments))
+        return specs | "BuildShard" >> build_shard.with_resource_hints(min_ram="2GB")
 
 
 class WriteResults(beam.PTransform):  # type: ignore[misc]

@@ -19,7 +19,8 @@ from schemas.outcome import Outcome
 from schemas.shards import parquet_name, shard_suffix, tfrecord_name
 
 CLIP_LOGGER = logging.getLogger("perfnet_prep.clips")
-"""One INFO record per clip, with the attribute `outcome`."""
+"""One INFO record per clip, with the attribute `outcome`; one per shard that an earlier run
+built, with the attribute `num_clips`."""
 
 STATE_FOLDER = "state"
 """Folder below the output with the plan and the `done.json` of every shard."""
@@ -66,6 +67,11 @@ class ShardBuilder:
         done = read_done(self._config, spec)
         if done is not None and done["key"] == key:
             rows = tuple(from_plain(row) for row in done["rows"])
+            CLIP_LOGGER.info(
+                "shard %s was built before",
+                shard_suffix(spec.shard, spec.num_shards),
+                extra={"num_clips": len(spec.tasks)},
+            )
             return ShardResult(rows=rows, was_done=True)
         with ExitStack() as stack:
             files = self._open_files(spec, stack)

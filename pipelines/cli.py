@@ -12,7 +12,8 @@ from pipelines.config import BuildConfig
 from schemas.errors import ConfigError, PrepError
 
 DONE, DATA_FAILED, USAGE_ERROR = 0, 1, 2
-"""Exit statuses: all well; data failed (too many clips, damaged shards); nothing was started."""
+"""Exit statuses: all well; data failed (too many clips, damaged shards, a full disk); nothing
+was started."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +32,8 @@ class ModelsOptions:
     """`fetch` downloads the models that are missing; `list` shows what is there."""
 
 
-COMMANDS: dict[str, type[BuildConfig | VerifyOptions | ModelsOptions]] = {
+Command = BuildConfig | VerifyOptions | ModelsOptions
+COMMANDS: dict[str, type[Command]] = {
     "build": BuildConfig,
     "verify": VerifyOptions,
     "models": ModelsOptions,
@@ -67,16 +69,18 @@ def main(argv: list[str]) -> int:
         command = tyro.cli(COMMANDS[argv[0]], prog=f"perfnet-prep {argv[0]}", args=options)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else USAGE_ERROR
+    return _run(command, beam_options)
+
+
+def _run(command: Command, beam_options: list[str]) -> int:
+    """Run a command; say what went wrong in one line if it was not our fault."""
     try:
         if isinstance(command, BuildConfig):
             return _build(command, beam_options)
         return _verify(command) if isinstance(command, VerifyOptions) else _models(command)
-    except ConfigError as error:
-        _say_error(error)
-        return USAGE_ERROR
-    except PrepError as error:
-        _say_error(error)
-        return DATA_FAILED
+    except (PrepError, OSError) as error:
+        sys.stderr.write(f"perfnet-prep: {error}\n")
+        return USAGE_ERROR if isinstance(error, ConfigError) else DATA_FAILED
 
 
 def _is_worth_saying(record: logging.LogRecord) -> bool:
@@ -86,10 +90,6 @@ def _is_worth_saying(record: logging.LogRecord) -> bool:
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
-
-
-def _say_error(error: Exception) -> None:
-    sys.stderr.write(f"perfnet-prep: {error}\n")
 
 
 def _build(config: BuildConfig, beam_options: list[str]) -> int:

@@ -38,13 +38,14 @@ def prepare_run(config: BuildConfig) -> PreparedRun:
         raise ConfigError(f"videos must hold at least one file, got an empty {config.videos}")
     labels = None
     if config.label_map:
-        labels = parse_label_map(_read_text(config.label_map, "label_map"))
+        labels = _read_label_map(config.label_map)
     table = read_annotations(
         config.dataset,
         config.annotations,
         split=config.split,
         label_map=labels,
         video_paths=sorted(sizes),
+        files=storage.RemoteTextFiles() if storage.is_remote(config.annotations) else None,
     )
     num_shards = config.num_shards or default_num_shards(
         min(len(table.clips), config.limit or len(table.clips))
@@ -68,11 +69,17 @@ def _describe_pose_model(config: BuildConfig) -> str:
         backend.close()
 
 
-def _read_text(path: str, field: str) -> str:
+def _read_label_map(path: str) -> LabelMap:
     try:
-        return storage.read_text(path)
+        text = storage.read_text(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{field} must be a readable UTF-8 file, got {path}: {error}") from error
+        rule = "label_map must be a readable UTF-8 file"
+        raise ConfigError(f"{rule}, got {path}: {error}") from error
+    try:
+        return parse_label_map(text)
+    except ValueError as error:
+        rule = "label_map must have one label per line"
+        raise ConfigError(f"{rule}, got {path}: {error}") from error
 
 
 def settings_path(output: str) -> str:

@@ -69,7 +69,7 @@ def list_sizes(folder: str) -> dict[str, int]:
     try:
         (match,) = FileSystems.match([prefix + "**"])
     except BeamIOError as error:
-        raise ConfigError(f"videos must be a readable folder, got {folder}: {error}") from error
+        raise ConfigError(f"folder must be readable, got {folder}: {error}") from error
     return {entry.path[len(prefix) :]: entry.size_in_bytes for entry in match.metadata_list}
 
 
@@ -81,6 +81,33 @@ def _list_local_sizes(root: Path) -> dict[str, int]:
         for path in root.rglob("*")
         if path.is_file()
     }
+
+
+class RemoteTextFiles:
+    """Annotation files behind FileSystems; see `schemas.annotations.TextFiles`."""
+
+    def read_text(self, path: str) -> str:
+        """Return the content of a UTF-8 file.
+
+        Raises:
+            ConfigError: If there is no such file, or it is no UTF-8 text.
+        """
+        try:
+            return read_bytes(path).decode("utf-8")
+        except (OSError, BeamIOError, UnicodeDecodeError) as error:
+            rule = "annotation file must be a readable UTF-8 file"
+            raise ConfigError(f"{rule}, got {path}: {error}") from error
+
+    def list_names(self, path: str) -> list[str]:
+        """Return the names of the files in a folder, sorted.
+
+        Raises:
+            ConfigError: If there is no such folder or it cannot be listed.
+        """
+        names = sorted(name for name in list_sizes(path) if "/" not in name)
+        if not names:
+            raise ConfigError(f"annotations must be a folder with files, got {path}")
+        return names
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -146,9 +147,7 @@ def test_killed_run_resumes_to_the_same_bytes(
     output = tmp_path / "killed"
     arguments = build_arguments(output)
     process = subprocess.Popen([sys.executable, "-m", "pipelines", *arguments])
-    deadline = time.monotonic() + 120
-    while not list(output.glob("state/*.done.json")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    _wait_for(lambda: bool(list(output.glob("state/*.done.json"))))
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     finished = len(list(output.glob("state/*.done.json")))
@@ -196,3 +195,40 @@ def test_only_the_asked_streams_and_formats_are_written(
     assert sorted(row["clip_id"] for row in rows) == ["a", "b"]
     assert {(row["rgb"], row["pose_overlay"], row["keypoints"]) for row in rows} == {(None,) * 3}
     assert all(len(row["flow_x"]) == 12 for row in rows)
+
+
+def test_interrupt_stops_at_once_and_leaves_no_child(
+    tmp_path: Path, build_arguments: Arguments
+) -> None:
+    output = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines", *build_arguments(output)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    _wait_for(lambda: bool(list(output.glob("state/*.done.json"))))
+    os.killpg(process.pid, signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert printed.endswith("interrupted; the same command goes on where it stopped\n")
+    assert "Traceback" not in printed, "an interrupt is no bug"
+    _wait_for(lambda: not _processes_of_session(process.pid))
+
+
+def _processes_of_session(session: int) -> list[int]:
+    found = []
+    for each in psutil.process_iter():
+        try:
+            if os.getsid(each.pid) == session and each.status() != psutil.STATUS_ZOMBIE:
+                found.append(each.pid)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def _wait_for(condition: Callable[[], bool], *, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
