@@ -68,11 +68,11 @@ def plan_shards(
     shards: list[list[ClipTask]] = [[] for _ in range(num_shards)]
     settled = [
         LedgerRow(
-            clip_id=row.clip_id,
+            clip_id=_printable(row.clip_id),
             outcome=row.outcome,
-            detail=row.detail,
-            source=row.source,
-            label_text=row.label_text or "",
+            detail=_printable(row.detail),
+            source=_printable(row.source),
+            label_text=_printable(row.label_text or ""),
         )
         for row in table.rejected
     ]
@@ -98,6 +98,11 @@ def plan_shards(
         for shard, tasks in enumerate(shards)
     )
     return Plan(shards=specs, settled=tuple(settled))
+
+
+def _printable(text: str) -> str:
+    """The text with bytes of a file name that are not UTF-8 spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _missing(clip: Clip) -> LedgerRow:

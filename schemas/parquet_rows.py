@@ -99,7 +99,7 @@ def _pose_columns(poses: PoseSequence | None) -> dict[str, Any]:
         return {"keypoints": None, "boxes": None, "track_ids": None}
     columns: dict[str, Any] = {"keypoints": [], "boxes": [], "track_ids": []}
     triples = np.concatenate((poses.keypoints, poses.scores[..., None]), axis=-1)
-    triples = triples.reshape(*poses.track_ids.shape, -1)  # [T, P, 51]
+    triples = triples.reshape(*poses.track_ids.shape, NUM_KEYPOINTS * 3)
     scored = np.concatenate((poses.boxes, poses.box_scores[..., None]), axis=-1)  # [T, P, 5]
     for t, tracks in enumerate(poses.track_ids):
         here = tracks >= 0

@@ -32,10 +32,10 @@ class PoseSequence:
     """int32 [T, P]; the same person keeps the same id; -1 = empty slot."""
 
     def __post_init__(self) -> None:
+        check_array("track_ids", self.track_ids, dtype=np.int32, axes="T P")
         num_frames, num_slots = self.track_ids.shape
         size = {"T": num_frames, "P": num_slots}
         f32 = np.float32
-        check_array("track_ids", self.track_ids, dtype=np.int32, axes="T P")
         check_array(
             "keypoints", self.keypoints, dtype=f32, axes="T P K C", **size, K=NUM_KEYPOINTS, C=2
         )

@@ -19,6 +19,7 @@ from video.pyav_source import open_pyav
 from video.source import SourceFrame, VideoInfo, VideoSource
 from video.timeline import FrameSelector, Slot
 
+_MIN_SHORT_SIDE = 16  # optical flow needs a few pixels
 _TRIM_TOLERANCE_SECONDS = Fraction(2)
 
 
@@ -29,7 +30,7 @@ class DecodeConfig:
     fps: int = 25
     """Output frames per second, selected by presentation time."""
     short_side: int = 256
-    """Shorter side of the output frames in pixels; the aspect ratio is kept."""
+    """Shorter side of the output frames in pixels, at least 16; the aspect ratio is kept."""
     decoder: Literal["pyav", "decord"] = "pyav"
     """Decoder; decord is used for undamaged H.264 MP4 files only and gives the same pixels."""
     max_pixels: int = 8192 * 8192
@@ -43,6 +44,9 @@ class DecodeConfig:
         for name in ("fps", "short_side", "max_pixels", "max_output_pixels", "max_frames"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"decode.{name} must be >= 1, got {getattr(self, name)}")
+        if self.short_side < _MIN_SHORT_SIDE:
+            rule = f"decode.short_side must be >= {_MIN_SHORT_SIDE}"
+            raise ConfigError(f"{rule}, got {self.short_side}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -81,6 +81,15 @@ def test_missing_detail_names_what_was_looked_for() -> None:
     assert plan.settled[0].detail == "no file of the video folder is gone.mp4 or gone.*"
 
 
+def test_name_that_is_not_utf8_can_be_written() -> None:
+    row = RejectedRow(
+        clip_id="", source="a/\udce9.mp4", outcome=Outcome.BAD_ANNOTATION, detail="\udce9"
+    )
+    plan = plan_shards(_table([], (row,)), {}, num_shards=1, limit=None)
+    assert encode_plan(plan).encode("utf-8")
+    assert (plan.settled[0].source, plan.settled[0].detail) == ("a/\\udce9.mp4", "\\udce9")
+
+
 @pytest.mark.parametrize("num_shards", [1, 5])
 def test_plan_file_gives_back_the_plan(num_shards: int) -> None:
     rejected = (RejectedRow(clip_id="ü", source="r:1", outcome=Outcome.DUPLICATE, detail="é\n"),)

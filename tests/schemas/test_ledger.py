@@ -1,0 +1,86 @@
+"""The ledger: one row for every annotation row."""
+
+import io
+import json
+from dataclasses import replace
+
+import duckdb
+import pytest
+
+from schemas.ledger import (
+    STAGES,
+    LedgerRow,
+    count_outcomes,
+    from_plain,
+    read_ledger,
+    to_plain,
+    write_ledger,
+)
+from schemas.outcome import Outcome
+
+FULL = LedgerRow(
+    clip_id="名前_1",
+    outcome=Outcome.TRUNCATED,
+    detail="129 frames decoded of 141 declared",
+    source="val.csv:2",
+    path="val/é.mp4",
+    label_text="play golf",
+    shard=3,
+    num_frames=108,
+    decoded_frames=129,
+    declared_frames=141,
+    num_people=1.5,
+    record_bytes=2**40,
+    seconds={stage: 0.25 * index for index, stage in enumerate(STAGES)},
+)
+SHORT = LedgerRow(clip_id="b", outcome=Outcome.MISSING)
+
+
+def write(rows: list[LedgerRow]) -> io.BytesIO:
+    file = io.BytesIO()
+    write_ledger(rows, file)
+    file.seek(0)
+    return file
+
+
+def test_rows_come_back() -> None:
+    no_time = {"seconds": dict.fromkeys(STAGES, 0.0)}
+    assert read_ledger(write([FULL, SHORT])) == [replace(SHORT, **no_time), FULL]
+
+
+def test_no_rows_come_back() -> None:
+    assert read_ledger(write([])) == []
+
+
+def test_rows_are_ordered_by_clip_and_source() -> None:
+    rows = [replace(SHORT, clip_id=c, source=s) for c, s in ("b2", "a9", "b1", "a1")]
+    back = read_ledger(write(rows))
+    assert [(row.clip_id, row.source) for row in back] == [
+        ("a", "1"),
+        ("a", "9"),
+        ("b", "1"),
+        ("b", "2"),
+    ]
+    assert write(rows).getvalue() == write(rows[::-1]).getvalue()
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_plain_form_is_json_and_comes_back(outcome: Outcome) -> None:
+    row = replace(FULL, outcome=outcome)
+    plain = json.loads(json.dumps(to_plain(row)))
+    assert plain["outcome"] == outcome.value
+    assert from_plain(plain) == row
+
+
+def test_counts_are_by_outcome_without_zeros() -> None:
+    rows = [FULL, SHORT, SHORT, replace(FULL, outcome=Outcome.WRITTEN)]
+    assert count_outcomes(rows) == {"written": 1, "truncated": 1, "missing": 2}
+    assert count_outcomes([]) == {}
+
+
+def test_sql_reads_the_ledger(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("ledger") / "ledger.parquet"
+    path.write_bytes(write([FULL, SHORT, SHORT]).getvalue())
+    query = f"select outcome, count(*) from '{path}' group by outcome order by outcome"
+    with duckdb.connect() as connection:
+        assert connection.execute(query).fetchall() == [("missing", 2), ("truncated", 1)]
