@@ -30,6 +30,7 @@ tests:
 
 $(VENV)/prep.stamp: setup.py pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, got ' + sys.version.split()[0])"
+	$(PYTHON) pipelines/system_libraries.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[prep]"

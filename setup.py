@@ -51,6 +51,11 @@ setup(
     packages=PACKAGES,
     package_data={"schemas": ["VERSION", "py.typed"]},
     install_requires=READER,
-    extras_require={"prep": PREP, "train": TRAIN, "dev": PREP + DEV},
+    extras_require={
+        "prep": PREP,
+        "gcp": ["apache-beam[gcp]>=2.70"],
+        "train": TRAIN,
+        "dev": PREP + DEV,
+    },
     entry_points={"console_scripts": ["perfnet-prep = pipelines.__main__:main_exit"]},
 )

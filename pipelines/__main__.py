@@ -8,17 +8,14 @@ import signal
 import sys
 from types import FrameType
 
-from pipelines.system_libraries import install_line, missing_libraries
+from pipelines.system_libraries import describe_missing, missing_libraries
 
 
 def main_exit() -> None:
     """Run the command line and exit with its status."""
     missing = missing_libraries()
     if missing:
-        sys.stderr.write(
-            f"perfnet-prep: system libraries must be installed, got none of {', '.join(missing)}; "
-            f"run: {install_line(missing)}\n"
-        )
+        sys.stderr.write(describe_missing(missing))
         sys.exit(2)
     signal.signal(signal.SIGINT, _stop_at_once)
     # Python's resource tracker outlives an interrupted run, to clean up, and should be silent.

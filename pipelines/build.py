@@ -9,22 +9,27 @@ shard's files itself, in a child process per worker, because Beam's own file sin
 empty shards from run to run.
 """
 
+import argparse
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners import create_runner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines import storage
 from pipelines.build_shard import ShardBuilder, read_done, shard_key
 from pipelines.config import BuildConfig
-from pipelines.finish import write_results
+from pipelines.finish import PlanFacts, write_results
+from pipelines.output_folder import plan_path, save_plan
 from pipelines.plan import ShardSpec, decode_plan
-from pipelines.prepare import PreparedRun, plan_path, save_plan
+from pipelines.prepare import PreparedRun
 from schemas.clip_record import Provenance
+from schemas.errors import ConfigError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow
 
@@ -102,8 +107,7 @@ class WriteResults(beam.PTransform):  # type: ignore[misc]
             "config": run.config,
             "labels": run.labels,
             "provenance": run.provenance,
-            "num_rows": run.plan.num_rows,
-            "num_shards": len(run.plan.shards),
+            "plan": PlanFacts(run.plan.num_rows, len(run.plan.shards), run.plan.content_hash()),
         }
         self._plan_path = plan_path(run.config.output)
 
@@ -119,7 +123,7 @@ class WriteResults(beam.PTransform):  # type: ignore[misc]
 
 
 def _lines(path: str) -> list[str]:
-    return storage.read_text(path).splitlines()
+    return storage.read_text(path).split("\n")  # a label may hold other line separators
 
 
 def build(run: PreparedRun, *, beam_options: list[str]) -> dict[str, Any]:
@@ -133,15 +137,9 @@ def build(run: PreparedRun, *, beam_options: list[str]) -> dict[str, Any]:
     Returns:
         The content of run.json.
     """
-    save_plan(run)
-    options = PipelineOptions(
-        beam_options or [f"--direct_num_workers={run.config.workers}"], save_main_session=False
-    )
-    runner = None
-    if options.get_all_options()["runner"] is None:
-        runner = FnApiRunner()
-        # It advises modes that open ports; the parallel work here is done by child processes.
-        logging.getLogger(FnApiRunner.__module__).setLevel(logging.ERROR)
+    options = parse_beam_options([f"--direct_num_workers={run.config.workers}", *beam_options])
+    runner = make_runner(options)
+    save_plan(run.config, run.plan)
     with beam.Pipeline(runner=runner, options=options) as pipeline:
         (
             pipeline
@@ -153,15 +151,56 @@ def build(run: PreparedRun, *, beam_options: list[str]) -> dict[str, Any]:
     return info
 
 
+def parse_beam_options(flags: list[str]) -> PipelineOptions:
+    """Return Beam's options.
+
+    Args:
+        flags: `--name=value` as Beam documents them; the later one of a name counts.
+
+    Raises:
+        ConfigError: If Beam does not know an option or refuses its value.
+    """
+    parser = argparse.ArgumentParser(prog="Beam options", exit_on_error=False, add_help=False)
+    for group in PipelineOptions.__subclasses__():
+        with suppress(argparse.ArgumentError):  # some options stand in two groups
+            group._add_argparse_args(parser)  # noqa: SLF001 - Beam's hook for option groups
+    try:
+        _, unknown = parser.parse_known_args(flags)
+    except (argparse.ArgumentError, SystemExit) as error:
+        raise ConfigError(f"Beam options must be valid, got {' '.join(flags)}: {error}") from None
+    if unknown:
+        raise ConfigError(f"Beam options must be known to Beam, got {' '.join(unknown)}")
+    return PipelineOptions(flags, save_main_session=False)
+
+
+def make_runner(options: PipelineOptions) -> Any:
+    """Return the runner that the options name; the local one in memory if they name none.
+
+    Raises:
+        ConfigError: If there is no such runner.
+    """
+    name = options.view_as(StandardOptions).runner
+    if name is None:
+        # It advises modes that open ports; the parallel work here is done by child processes.
+        logging.getLogger(FnApiRunner.__module__).setLevel(logging.ERROR)
+        return FnApiRunner()
+    try:
+        return create_runner(name)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"--runner must be a runner that Beam has, got {name}: {error}"
+        ) from error
+
+
 def is_complete(run: PreparedRun) -> bool:
     """Whether the output folder holds the finished result of exactly this run."""
     config = run.config
-    if not storage.exists(storage.join(config.output, "COMPLETED")):
+    names = ("COMPLETED", "run.json", "ledger.parquet", "label_map.txt")
+    if not all(storage.exists(storage.join(config.output, name)) for name in names):
         return False
     for spec in run.plan.shards:
-        done = read_done(config, spec)
         key = shard_key(config, run.labels, run.provenance, spec)
-        if done is None or done["key"] != key:
+        if read_done(config, spec, key) is None:
             return False
     info = storage.read_json(storage.join(config.output, "run.json"))
-    return info is not None and info["num_rows"] == run.plan.num_rows
+    return bool(info["plan_hash"] == run.plan.content_hash())

@@ -1,7 +1,7 @@
 """Build one shard: process its clips, write its files, leave a `done.json` last."""
 
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from pipelines.plan import ClipTask, ShardSpec
 from pipelines.process_clip import ProcessedClip
 from pipelines.shard_files import ParquetShard, ShardFile, TFRecordShard
 from schemas.clip_record import Provenance
-from schemas.errors import RecordError
+from schemas.errors import RecordError, ShardError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow, from_plain, to_plain
 from schemas.outcome import Outcome
@@ -24,6 +24,9 @@ built, with the attribute `num_clips`."""
 
 STATE_FOLDER = "state"
 """Folder below the output with the plan and the `done.json` of every shard."""
+
+
+_WORTH_RETRYING = {each.value for each in (Outcome.TIMEOUT, Outcome.CRASHED, Outcome.FAILED)}
 
 
 def temp_folder(output: str) -> str:
@@ -64,8 +67,8 @@ class ShardBuilder:
     def build(self, spec: ShardSpec) -> ShardResult:
         """Return the ledger rows of a shard, building it unless an earlier run did."""
         key = shard_key(self._config, self._labels, self._provenance, spec)
-        done = read_done(self._config, spec)
-        if done is not None and done["key"] == key:
+        done = read_done(self._config, spec, key)
+        if done is not None:
             rows = tuple(from_plain(row) for row in done["rows"])
             CLIP_LOGGER.info(
                 "shard %s was built before",
@@ -76,8 +79,6 @@ class ShardBuilder:
         with ExitStack() as stack:
             files = self._open_files(spec, stack)
             rows = tuple(self._process(task, spec, files) for task in spec.tasks)
-            for file in files:
-                file.close()
         names = shard_file_names(self._config, spec)
         sizes = {name: storage.size_of(storage.join(self._config.output, name)) for name in names}
         num_records = sum(row.outcome.is_written for row in rows)
@@ -95,7 +96,8 @@ class ShardBuilder:
             output = storage.atomic_output(path, temp_folder=temp_folder(self._config.output))
             file = stack.enter_context(output)
             is_parquet = name.endswith(".parquet")
-            files.append(ParquetShard(file, self._labels) if is_parquet else TFRecordShard(file))
+            shard = ParquetShard(file, self._labels) if is_parquet else TFRecordShard(file)
+            files.append(stack.enter_context(closing(shard)))
         return files
 
     def _process(self, task: ClipTask, spec: ShardSpec, files: list[ShardFile]) -> LedgerRow:
@@ -150,10 +152,22 @@ def done_path(config: BuildConfig, spec: ShardSpec) -> str:
     return storage.join(config.output, STATE_FOLDER, name)
 
 
-def read_done(config: BuildConfig, spec: ShardSpec) -> dict[str, Any] | None:
-    """Return a shard's `done.json` if its files are there with the sizes it states."""
-    done: dict[str, Any] | None = storage.read_json(done_path(config, spec))
-    if done is None:
+def read_done(config: BuildConfig, spec: ShardSpec, key: str) -> dict[str, Any] | None:
+    """Return a shard's `done.json`, or None if the shard has to be built.
+
+    Args:
+        config: What is to be built.
+        spec: The shard.
+        key: Its `shard_key`; the shard counts only if it was built with the same.
+    """
+    try:
+        done: dict[str, Any] | None = storage.read_json(done_path(config, spec))
+    except ShardError:
+        return None
+    if done is None or done["key"] != key:
+        return None
+    outcomes = {row["outcome"] for row in done["rows"]}
+    if config.retry_failed and outcomes & _WORTH_RETRYING:
         return None
     for name, size in done["files"].items():
         path = storage.join(config.output, name)

@@ -95,19 +95,21 @@ def _say(text: str) -> None:
 def _build(config: BuildConfig, beam_options: list[str]) -> int:
     from pipelines.build import build, is_complete
     from pipelines.finish import failed_fraction
+    from pipelines.output_folder import claim_output
     from pipelines.prepare import prepare_run
     from pipelines.progress import show_progress
     from pipelines.storage import join, read_json
 
     start = time.monotonic()
     run = prepare_run(config)
-    if is_complete(run):
-        _say(f"nothing to do: {config.output} is complete")
-        info = read_json(join(config.output, "run.json"))
-    else:
-        num_clips = run.plan.num_rows - len(run.plan.settled)
-        with show_progress(num_clips):
-            info = build(run, beam_options=beam_options)
+    with claim_output(config.output):
+        if is_complete(run):
+            _say(f"nothing to do: {config.output} is complete")
+            info = read_json(join(config.output, "run.json"))
+        else:
+            num_clips = run.plan.num_rows - len(run.plan.settled)
+            with show_progress(num_clips):
+                info = build(run, beam_options=beam_options)
     seconds = time.monotonic() - start
     counts = ", ".join(f"{number} {outcome}" for outcome, number in info["counts"].items())
     rate = info["num_rows"] / seconds

@@ -1,20 +1,20 @@
 """Everything that `perfnet-prep build` can be told."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Literal
 
 from flow.engine import FlowConfig, FlowEngineName
 from pose.backends import PoseBackendName, PoseConfig
 from renderers.pose import PoseRenderConfig
+from schemas.annotations.read import DatasetName
 from schemas.clip_record import SCHEMA_VERSION
 from schemas.errors import ConfigError
 from video.decode import DecodeConfig
 
-DatasetName = Literal[
-    "kinetics400", "kinetics600", "kinetics700", "ucf101", "hmdb51", "csv", "folder"
-]
 Modality = Literal["rgb", "flow", "pose"]
 ShardFormat = Literal["tfrecord", "parquet"]
 
@@ -73,6 +73,8 @@ class BuildConfig:
     """Wall-clock limit of one clip; its process is stopped and the run goes on."""
     max_failed_fraction: float = 0.05
     """Exit with status 1 if a larger share of the rows fails."""
+    retry_failed: bool = False
+    """Build shards again that hold a clip with outcome timeout, crashed or failed."""
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     """Frames."""
     flow: FlowConfig = field(default_factory=FlowConfig)
@@ -85,6 +87,13 @@ class BuildConfig:
     """JPEG quality."""
 
     def __post_init__(self) -> None:
+        for name in ("annotations", "videos", "output", "label_map"):
+            if getattr(self, name).startswith("~"):
+                object.__setattr__(self, name, str(Path(getattr(self, name)).expanduser()))
+        self._check_numbers()
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.split, re.ASCII):
+            rule = "split must be letters, digits, '.', '_' and '-', as it is part of file names"
+            raise ConfigError(f"{rule}, got {self.split!r}")
         if (self.dataset == "folder") == bool(self.annotations):
             rule = "must not be given with" if self.annotations else "must be given unless"
             raise ConfigError(f"annotations {rule} dataset=folder, got {self.annotations!r}")
@@ -92,6 +101,8 @@ class BuildConfig:
             chosen = getattr(self, name)
             if not chosen or len(set(chosen)) != len(chosen):
                 raise ConfigError(f"{name} must name at least one, each once, got {list(chosen)}")
+
+    def _check_numbers(self) -> None:
         for name in ("num_shards", "workers", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -30,11 +30,10 @@ def main(argv: list[str]) -> int:
         return 2
     annotations = output / "annotations.csv"
     _write_annotations(annotations, videos)
-    shards = output / "shards"
+    shards = output / f"shards-{videos.resolve().name}"
     build = ["build", "--dataset", "csv", "--annotations", str(annotations), "--split", "demo"]
-    build += ["--videos", str(videos), "--output", str(shards)]
-    status = run_command(build)
-    return status or run_command(["verify", str(shards)])
+    build += ["--videos", str(videos), "--output", str(shards), "--max-failed-fraction", "1"]
+    return run_command(build) or run_command(["verify", str(shards)])
 
 
 def _make_sample(folder: Path) -> Path:

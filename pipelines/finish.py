@@ -1,7 +1,7 @@
 """Everything written once all shards are done: ledger, metadata, run.json, COMPLETED."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelines import storage
 from pipelines.build_shard import temp_folder
@@ -12,6 +12,16 @@ from schemas.errors import ShardError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow, count_outcomes, write_ledger
 from schemas.tfds import dataset_info_json, features_json
+
+
+class PlanFacts(NamedTuple):
+    """What the results of a run have to agree with."""
+
+    num_rows: int
+    """Annotation rows."""
+    num_shards: int
+    content_hash: str
+    """`Plan.content_hash`, by which the next run knows that nothing has changed."""
 
 
 def failed_fraction(counts: dict[str, int]) -> float:
@@ -31,8 +41,7 @@ def write_results(
     config: BuildConfig,
     labels: LabelMap,
     provenance: Provenance,
-    num_rows: int,
-    num_shards: int,
+    plan: PlanFacts,
 ) -> dict[str, Any]:
     """Write ledger, label map, TFDS metadata, run.json and, last, COMPLETED.
 
@@ -41,8 +50,7 @@ def write_results(
         config: What was built.
         labels: The label map.
         provenance: Stored with every record.
-        num_rows: Number of annotation rows planned.
-        num_shards: Number of shards.
+        plan: What was planned.
 
     Returns:
         The content of run.json.
@@ -50,21 +58,23 @@ def write_results(
     Raises:
         ShardError: If the rows do not add up to the plan.
     """
-    if len(rows) != num_rows:
-        raise ShardError(f"ledger must have {num_rows} rows, got {len(rows)}")
+    if len(rows) != plan.num_rows:
+        raise ShardError(f"ledger must have {plan.num_rows} rows, got {len(rows)}")
     output, temp = config.output, temp_folder(config.output)
     with storage.atomic_output(storage.join(output, "ledger.parquet"), temp_folder=temp) as file:
         write_ledger(rows, file)
     storage.write_text(storage.join(output, "label_map.txt"), labels.to_text(), temp_folder=temp)
     if "tfrecord" in config.formats:
-        lengths = [0] * num_shards
+        lengths = [0] * plan.num_shards
         for row in rows:
             if row.outcome.is_written:
                 lengths[row.shard] += 1
         info = dataset_info_json(dataset=config.dataset, split=config.split, shard_lengths=lengths)
         folder = storage.join(output, "tfrecord")
         storage.write_text(storage.join(folder, "dataset_info.json"), info, temp_folder=temp)
-        features = features_json(labels)
+        # TFDS wants a label in every record or in none.
+        all_labelled = all(row.label_text for row in rows if row.outcome.is_written)
+        features = features_json(labels if all_labelled else LabelMap(()))
         storage.write_text(storage.join(folder, "features.json"), features, temp_folder=temp)
     counts = count_outcomes(rows)
     info_json = {
@@ -75,12 +85,13 @@ def write_results(
         "failed_fraction": failed_fraction(counts),
         "num_frames": sum(row.num_frames for row in rows),
         "num_rows": len(rows),
-        "num_shards": num_shards,
+        "num_shards": plan.num_shards,
+        "plan_hash": plan.content_hash,
         "pose_model": provenance.pose_model,
         "schema_version": SCHEMA_VERSION,
         "software": provenance.software,
     }
     storage.write_json(storage.join(output, "run.json"), info_json, temp_folder=temp)
+    storage.write_text(storage.join(output, "COMPLETED"), "", temp_folder=temp)
     storage.remove_tree(temp)
-    storage.write_text(storage.join(output, "COMPLETED"), "", temp_folder=output)
     return info_json

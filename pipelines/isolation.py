@@ -7,7 +7,9 @@ spawned, never forked, and imports neither Beam nor TensorFlow.
 import multiprocessing
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as ClipTimeoutError
+from functools import cache, partial
 from multiprocessing import connection
 from pathlib import Path
 
@@ -67,24 +69,24 @@ class IsolatedProcessor:
         self._pool.join()
 
 
-_processor: ClipProcessor | None = None
-"""The child's processor: models live as long as the process does."""
+_make_processor: Callable[[], ClipProcessor] | None = None
+"""Gives the child's one processor: models live as long as the process does."""
 
 
 def _start_child(config: BuildConfig, provenance: Provenance) -> None:
-    """Load the models, once per child."""
-    global _processor  # noqa: PLW0603
+    """Get a new child ready; models are loaded with the first clip, where errors have a name."""
+    global _make_processor  # noqa: PLW0603
     threading.Thread(target=_die_with_parent, daemon=True).start()
     # Native libraries chat on standard error, past any log level; what fails is in the ledger.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     block_tensorflow_import()
-    _processor = ClipProcessor(config, provenance)
+    _make_processor = cache(partial(ClipProcessor, config, provenance))
 
 
 def _process_in_child(task: ClipTask, video_path: Path) -> ProcessedClip:
-    if _processor is None:
+    if _make_processor is None:
         raise RuntimeError("the child process was not initialised")
-    return _processor.process(task, video_path)
+    return _make_processor().process(task, video_path)
 
 
 def _die_with_parent() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipelines.config import hash_json
 from schemas.clip import AnnotationTable, Clip
 from schemas.ledger import LedgerRow, from_plain, to_plain
 from schemas.outcome import Outcome
@@ -42,6 +43,10 @@ class Plan:
     shards: tuple[ShardSpec, ...]
     settled: tuple[LedgerRow, ...]
     """Rows whose outcome is known before any video is opened."""
+
+    def content_hash(self) -> str:
+        """Return a hash of everything the plan says."""
+        return hash_json(encode_plan(self))
 
     @property
     def num_rows(self) -> int:
@@ -127,7 +132,7 @@ def decode_plan(lines: Iterable[str]) -> Plan:
     """Return the plan that `encode_plan` wrote."""
     settled: list[LedgerRow] = []
     specs = []
-    for line in lines:
+    for line in filter(None, lines):
         values = json.loads(line)
         settled += [from_plain(row) for row in values.get("settled", ())]
         if "spec" in values:

@@ -1,11 +1,14 @@
 """All checks and plans of a run, made before any video is opened."""
 
+import zipfile
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 from pipelines import storage
-from pipelines.build_shard import STATE_FOLDER, temp_folder
 from pipelines.config import BuildConfig
-from pipelines.plan import Plan, encode_plan, plan_shards
+from pipelines.output_folder import check_same_settings
+from pipelines.plan import Plan, plan_shards
 from pipelines.versions import software_text
 from pose.backends import make_backend
 from schemas.annotations.read import read_annotations
@@ -32,6 +35,7 @@ def prepare_run(config: BuildConfig) -> PreparedRun:
         ConfigError: If anything cannot be used: annotation files, video folder, pose model,
             label map, or an output folder that holds the result of other settings.
     """
+    _check_paths(config)
     pose_model = _describe_pose_model(config)
     sizes = storage.list_sizes(config.videos)
     if not sizes:
@@ -58,10 +62,25 @@ def prepare_run(config: BuildConfig) -> PreparedRun:
     return PreparedRun(config=config, labels=table.labels, provenance=provenance, plan=plan)
 
 
+def _check_paths(config: BuildConfig) -> None:
+    """Raise ConfigError for places that cannot work, and for a decoder that is not installed."""
+    for field in ("videos", "output", "annotations", "label_map"):
+        storage.check_reachable(field, getattr(config, field))
+    if not storage.is_remote(config.output) and not storage.is_remote(config.videos):
+        output, videos = Path(config.output).resolve(), Path(config.videos).resolve()
+        if output.is_relative_to(videos):
+            raise ConfigError(f"output must not lie in the videos folder {videos}, got {output}")
+    if config.decode.decoder == "decord" and find_spec("decord") is None:
+        raise ConfigError("decode.decoder=decord needs the package decord; run: pip install decord")
+
+
 def _describe_pose_model(config: BuildConfig) -> str:
     """Name and hash of the pose model; "" if no poses are asked for."""
     if "pose" not in config.modalities:
         return ""
+    model = config.pose.model
+    if model is not None and model.is_file() and not zipfile.is_zipfile(model):
+        raise ConfigError(f"pose.model must be a MediaPipe .task bundle, got another file, {model}")
     backend = make_backend(config.pose_backend, config.pose)
     try:
         return f"{backend.name} {backend.model_hash}"
@@ -75,65 +94,11 @@ def _read_label_map(path: str) -> LabelMap:
     except (OSError, UnicodeDecodeError) as error:
         rule = "label_map must be a readable UTF-8 file"
         raise ConfigError(f"{rule}, got {path}: {error}") from error
+    rule = "label_map must have one label per line"
     try:
-        return parse_label_map(text)
+        labels = parse_label_map(text)
     except ValueError as error:
-        rule = "label_map must have one label per line"
         raise ConfigError(f"{rule}, got {path}: {error}") from error
-
-
-def settings_path(output: str) -> str:
-    """Return the path of the settings that an output folder was made with."""
-    return storage.join(output, STATE_FOLDER, "settings.json")
-
-
-def plan_path(output: str) -> str:
-    """Return the path of the plan of an output folder."""
-    return storage.join(output, STATE_FOLDER, "plan.jsonl")
-
-
-def _folder_settings(config: BuildConfig, num_shards: int) -> dict[str, object]:
-    return {
-        **config.content_settings(),
-        "formats": sorted(config.formats),
-        "num_shards": num_shards,
-    }
-
-
-def check_same_settings(config: BuildConfig, num_shards: int) -> None:
-    """Raise ConfigError if the output folder was begun with other settings."""
-    old = storage.read_json(settings_path(config.output))
-    if old is None:
-        return
-    new = _folder_settings(config, num_shards)
-    before, after = _flatten(old), _flatten(new)
-    changes = [
-        f"{name}: {before.get(name)} -> {after.get(name)}"
-        for name in sorted(before.keys() | after.keys())
-        if str(before.get(name)) != str(after.get(name))
-    ]
-    if changes:
-        raise ConfigError(
-            f"output must be a new folder or one made with the same settings, got {config.output} "
-            f"with other ones ({'; '.join(changes)}); choose another --output"
-        )
-
-
-def _flatten(value: object, prefix: str = "") -> dict[str, object]:
-    """Nested settings as one level of dotted names."""
-    if not isinstance(value, dict):
-        return {prefix: list(value) if isinstance(value, tuple) else value}
-    flat: dict[str, object] = {}
-    for name, inner in value.items():
-        flat.update(_flatten(inner, f"{prefix}.{name}" if prefix else str(name)))
-    return flat
-
-
-def save_plan(run: PreparedRun) -> None:
-    """Write settings and plan into the output folder, and clear what a killed run left."""
-    output = run.config.output
-    storage.remove_tree(temp_folder(output))
-    settings = _folder_settings(run.config, len(run.plan.shards))
-    storage.write_json(settings_path(output), settings, temp_folder=temp_folder(output))
-    storage.write_text(plan_path(output), encode_plan(run.plan), temp_folder=temp_folder(output))
-    storage.remove_tree(storage.join(output, "COMPLETED"))
+    if not len(labels):
+        raise ConfigError(f"{rule}, got an empty {path}")
+    return labels

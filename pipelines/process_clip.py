@@ -254,12 +254,13 @@ class _ClipRun:
 
 def _pose_request(task: ClipTask, decoder: ClipDecoder, frame: DecodedFrame) -> PoseRequest:
     height, width = frame.rgb.shape[:2]
+    source_width, source_height = decoder.display_size
     return PoseRequest(
         clip_id=task.clip.clip_id,
         media_id=task.clip.media_id,
         relative_path=task.path,
         frame_width=width,
         frame_height=height,
-        source_width=decoder.info.width,
-        source_height=decoder.info.height,
+        source_width=source_width,
+        source_height=source_height,
     )

@@ -63,6 +63,7 @@ class ParquetShard:
             compression={leaf: "NONE" if leaf in images else "ZSTD" for leaf in leaves},
             use_dictionary=[leaf for leaf in leaves if leaf not in images],
             write_statistics=[leaf for leaf in leaves if leaf not in images],
+            write_page_checksum=True,
         )
         self._rows: list[dict[str, Any]] = []
         self._held_bytes = 0

@@ -5,6 +5,7 @@ name for a pattern.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,25 @@ from uuid import uuid4
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, ShardError
+
+_AS_IT_IS = CompressionTypes.UNCOMPRESSED
+
+
+def check_reachable(field: str, path: str) -> None:
+    """Raise ConfigError unless Beam has a file system for a path.
+
+    Args:
+        field: Name of the option in the message.
+        path: Local path, or one with a scheme.
+    """
+    try:
+        FileSystems.get_filesystem(path)
+    except ValueError as error:
+        raise ConfigError(
+            f"{field} must be a local path or one that Apache Beam can reach, got {path}; "
+            "for gs:// run: pip install 'apache-beam[gcp]'"
+        ) from error
 
 
 def join(folder: str, *parts: str) -> str:
@@ -46,14 +65,23 @@ def read_text(path: str) -> str:
 
 
 def read_json(path: str) -> Any:
-    """Return the value of a JSON file, or None if there is no such file."""
-    return json.loads(read_bytes(path)) if exists(path) else None
+    """Return the value of a JSON file, or None if there is no such file.
+
+    Raises:
+        ShardError: If the file is not JSON.
+    """
+    if not exists(path):
+        return None
+    try:
+        return json.loads(read_bytes(path))
+    except ValueError as error:
+        raise ShardError(f"{path} must be JSON, got a damaged file ({error})") from error
 
 
 @contextmanager
 def open_input(path: str) -> Iterator[BinaryIO]:
     """Open a file for reading in binary."""
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+    with FileSystems.open(path, compression_type=_AS_IT_IS) as file:
         yield file
 
 
@@ -76,11 +104,19 @@ def list_sizes(folder: str) -> dict[str, int]:
 def _list_local_sizes(root: Path) -> dict[str, int]:
     if not root.is_dir():
         raise ConfigError(f"videos must be an existing folder, got {root}")
-    return {
-        path.relative_to(root).as_posix(): path.stat().st_size
-        for path in root.rglob("*")
-        if path.is_file()
-    }
+    return {path.relative_to(root).as_posix(): path.stat().st_size for path in _walk(root, set())}
+
+
+def _walk(folder: Path, above: set[Path]) -> Iterator[Path]:
+    """All files below a folder, also behind links to folders, except to folders above them."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, above | {real})
+        elif entry.is_file():
+            yield entry
 
 
 class RemoteTextFiles:
@@ -94,7 +130,7 @@ class RemoteTextFiles:
         """
         try:
             return read_bytes(path).decode("utf-8")
-        except (OSError, BeamIOError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError) as error:
             rule = "annotation file must be a readable UTF-8 file"
             raise ConfigError(f"{rule}, got {path}: {error}") from error
 
@@ -122,9 +158,14 @@ def atomic_output(path: str, *, temp_folder: str) -> Iterator[BinaryIO]:
     make_folder(parent(path))
     temporary = join(temp_folder, uuid4().hex)
     try:
-        file = FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED)
-        with file:
-            yield file
+        if is_remote(path):
+            with FileSystems.create(temporary, compression_type=_AS_IT_IS) as file:
+                yield file
+        else:
+            with Path(temporary).open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())  # a name must never outlive its content
         _replace(temporary, path)
     except BaseException:
         remove_tree(temporary)

@@ -25,11 +25,19 @@ def missing_libraries() -> list[str]:
     return missing
 
 
-def install_line(libraries: list[str]) -> str:
-    """Return the Debian and Ubuntu command that installs shared libraries.
+def describe_missing(libraries: list[str]) -> str:
+    """Return what to tell the user: which libraries are missing and how to install them.
 
     Args:
-        libraries: Names from `missing_libraries`.
+        libraries: Names from `missing_libraries`, at least one.
     """
     packages = " ".join(sorted({_DEBIAN_PACKAGES[name] for name in libraries}))
-    return f"apt-get install -y {packages}"
+    return (
+        f"system libraries that OpenCV and MediaPipe need are missing: {', '.join(libraries)}; "
+        f"on Debian or Ubuntu run: apt-get install -y {packages}\n"
+    )
+
+
+if __name__ == "__main__":
+    absent = missing_libraries()
+    sys.exit(describe_missing(absent) if absent else 0)

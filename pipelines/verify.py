@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import BinaryIO
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipelines import storage
 from schemas.clip_record import SCHEMA_VERSION, ClipRecord
-from schemas.errors import ConfigError, PrepError
+from schemas.errors import ConfigError, PrepError, ShardError
 from schemas.labels import LabelMap, parse_label_map
 from schemas.ledger import LedgerRow, count_outcomes, read_ledger
 from schemas.parquet_rows import from_parquet_row
@@ -48,8 +49,23 @@ class _Output:
     formats: tuple[str, ...]
     num_shards: int
     counts: dict[str, int]
+    modalities: tuple[str, ...]
     labels: LabelMap
     ledger: list[LedgerRow]
+
+
+_DAMAGE = (ValueError, KeyError, TypeError, OSError, pa.ArrowException, PrepError)
+"""What readers raise on damaged bytes."""
+
+_STREAMS = {
+    ("tfrecord", "rgb"): {"rgb"},
+    ("tfrecord", "flow"): {"flow"},
+    ("tfrecord", "pose"): {"pose_overlay", "poses"},
+    ("parquet", "rgb"): {"rgb"},
+    ("parquet", "flow"): {"flow_x", "flow_y"},
+    ("parquet", "pose"): {"pose_overlay", "poses"},
+}
+"""Streams of a record by format and modality."""
 
 
 def verify_output(folder: str) -> Verification:
@@ -85,19 +101,31 @@ def _read_output(folder: str) -> _Output:
             f"output must be a completed run, got {folder} without the file COMPLETED; "
             "run the same `perfnet-prep build` again to finish it"
         )
-    info = json.loads(storage.read_text(storage.join(folder, "run.json")))
-    with storage.open_input(storage.join(folder, "ledger.parquet")) as file:
-        ledger = read_ledger(file)
-    return _Output(
-        folder=folder,
-        dataset=info["config"]["dataset"],
-        split=info["config"]["split"],
-        formats=tuple(info["config"]["formats"]),
-        num_shards=info["num_shards"],
-        counts=info["counts"],
-        labels=parse_label_map(storage.read_text(storage.join(folder, "label_map.txt"))),
-        ledger=ledger,
-    )
+    name = "run.json"
+    try:
+        info = json.loads(storage.read_text(storage.join(folder, name)))
+        config = info["config"]
+        name = "ledger.parquet"
+        with storage.open_input(storage.join(folder, name)) as file:
+            ledger = read_ledger(file)
+        name = "label_map.txt"
+        labels = parse_label_map(storage.read_text(storage.join(folder, name)))
+        return _Output(
+            folder=folder,
+            dataset=config["dataset"],
+            split=config["split"],
+            formats=tuple(config["formats"]),
+            num_shards=info["num_shards"],
+            counts=info["counts"],
+            modalities=tuple(config["modalities"]),
+            labels=labels,
+            ledger=ledger,
+        )
+    except _DAMAGE as error:
+        raise ShardError(
+            f"{name} must be as `build` wrote it, got a damaged file ({error}); delete it and run "
+            "the same `perfnet-prep build` again"
+        ) from error
 
 
 def _verify_shard(output: _Output, shard: int, found: Verification) -> None:
@@ -105,46 +133,73 @@ def _verify_shard(output: _Output, shard: int, found: Verification) -> None:
         row.clip_id: row for row in output.ledger if row.shard == shard and row.outcome.is_written
     }
     place = (shard, output.num_shards)
+    names = []
     if "tfrecord" in output.formats:
-        name = tfrecord_name(output.dataset, output.split, *place)
-        _verify_file(output, name, rows, found)
+        names.append(tfrecord_name(output.dataset, output.split, *place))
     if "parquet" in output.formats:
-        _verify_file(output, parquet_name(output.split, *place), rows, found)
+        names.append(parquet_name(output.split, *place))
+    digests = [_verify_file(output, name, rows, found) for name in names]
+    for clip_id in sorted(set[str]().union(*digests)):
+        variants = {each[clip_id] for each in digests if clip_id in each}
+        found.expect(
+            holds=len(variants) == 1,
+            problem=f"{' and '.join(names)}: {clip_id} must be the same in both, got two records",
+        )
 
 
 def _verify_file(
     output: _Output, name: str, rows: dict[str, LedgerRow], found: Verification
-) -> None:
-    """One shard file against the ledger rows it should hold."""
+) -> dict[str, str]:
+    """Compare one shard file with its ledger rows; returns a digest of each record by clip id."""
     path = storage.join(output.folder, name)
+    digests: dict[str, str] = {}
     if not storage.exists(path):
         found.problems.append(f"{name} must exist, got no such file")
-        return
+        return digests
     seen: list[str] = []
     try:
         with storage.open_input(path) as file:
             for record in _read_shard(file, name):
                 seen.append(record.clip_id)
+                digests[record.clip_id] = _shared_digest(record)
                 found.num_records += 1
-                row = rows.get(record.clip_id)
-                for problem in _record_problems(record, row, output.labels):
+                for problem in _record_problems(record, rows, output, name):
                     found.problems.append(f"{name}: {record.clip_id}: {problem}")
                 found.num_images += _verify_images(record, name, found)
-    except (PrepError, pa.ArrowException) as error:
+    except _DAMAGE as error:
         found.problems.append(f"{name}: {error}")
-        return
+        return digests
     expected = sorted(rows)
     found.expect(
         holds=seen == expected,
         problem=f"{name} must hold the {len(expected)} clips of the ledger in order, "
         f"got {len(seen)} (first difference: {_first_difference(expected, seen)})",
     )
+    return digests
+
+
+def _shared_digest(record: ClipRecord) -> str:
+    """Hash of all that both formats store; flow is left out, as they store it differently."""
+    digest = blake2b(digest_size=16)
+    names = (
+        *("dataset", "split", "label_index", "label_text", "media_id", "video_path", "start_us"),
+        *("end_us", "fps", "width", "height", "is_truncated", "provenance"),
+    )
+    digest.update(repr([getattr(record, name) for name in names]).encode("utf-8"))
+    for stamps in (record.timestamps_us, record.source_indices, record.source_timestamps_us):
+        digest.update(stamps.tobytes())
+    for jpeg in (*record.rgb, *record.pose_overlay):
+        digest.update(jpeg)
+    if record.poses is not None:
+        for name in ("keypoints", "scores", "boxes", "box_scores", "track_ids"):
+            digest.update(getattr(record.poses, name).tobytes())
+    return digest.hexdigest()
 
 
 def _read_shard(file: BinaryIO, name: str) -> Iterator[ClipRecord]:
     if name.endswith(".parquet"):
         # Without threads: one that holds `file` when the interpreter ends aborts the process.
-        parquet = pq.ParquetFile(file, pre_buffer=False)
+        parquet = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
         for group in range(parquet.num_row_groups):
             for row in parquet.read_row_group(group, use_threads=False).to_pylist():
                 yield from_parquet_row(row)
@@ -153,17 +208,25 @@ def _read_shard(file: BinaryIO, name: str) -> Iterator[ClipRecord]:
             yield decode_sequence_example(data)
 
 
-def _record_problems(record: ClipRecord, row: LedgerRow | None, labels: LabelMap) -> Iterator[str]:
+def _record_problems(
+    record: ClipRecord, rows: dict[str, LedgerRow], output: _Output, name: str
+) -> Iterator[str]:
+    row, labels = rows.get(record.clip_id), output.labels
     if row is None:
         yield "must be a written clip of this shard in the ledger, got no such row"
         return
     if record.num_frames != row.num_frames:
         yield f"must have the ledger's {row.num_frames} frames, got {record.num_frames}"
-    for name in ("timestamps_us", "source_indices", "source_timestamps_us"):
-        steps = np.diff(getattr(record, name))
-        grows = (steps > 0).all() if name == "timestamps_us" else (steps >= 0).all()
+    kind = "parquet" if name.endswith(".parquet") else "tfrecord"
+    streams = set[str]().union(*(_STREAMS[kind, modality] for modality in output.modalities))
+    present = record.stream_lengths().keys() - {"source_indices", "source_timestamps_us"}
+    if present != streams:
+        yield f"must have the streams {sorted(streams)}, got {sorted(present)}"
+    for stamps in ("timestamps_us", "source_indices", "source_timestamps_us"):
+        steps = np.diff(getattr(record, stamps))
+        grows = (steps > 0).all() if stamps == "timestamps_us" else (steps >= 0).all()
         if not grows:
-            yield f"{name} must grow from frame to frame"
+            yield f"{stamps} must grow from frame to frame"
     if record.provenance.schema_version != SCHEMA_VERSION:
         yield f"schema_version must be {SCHEMA_VERSION}, got {record.provenance.schema_version}"
     if record.label_index >= len(labels):

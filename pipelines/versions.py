@@ -5,8 +5,10 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PIXEL_PACKAGES = ("perfnet-prep", "av", "mediapipe", "numpy", "opencv-contrib-python")
-_OTHER_PACKAGES = ("apache-beam", "pyarrow", "protobuf", "pebble", "decord")
+_PIXEL_PACKAGES = (
+    *("perfnet-prep", "av", "decord", "mediapipe", "numba", "numpy", "opencv-contrib-python"),
+)
+_OTHER_PACKAGES = ("apache-beam", "pyarrow", "protobuf", "pebble")
 
 
 def package_versions(names: tuple[str, ...]) -> dict[str, str]:

@@ -28,17 +28,6 @@ class LabelMap:
     def __contains__(self, text: object) -> bool:
         return text in self.texts
 
-    def index_of(self, text: str) -> int:
-        """Return the index of a label.
-
-        Raises:
-            KeyError: If the label is not in the map.
-        """
-        try:
-            return self.texts.index(text)
-        except ValueError:
-            raise KeyError(text) from None
-
     def to_text(self) -> str:
         """Return the content of `label_map.txt`: one label a line, in index order."""
         return "".join(f"{text}\n" for text in self.texts)
@@ -57,6 +46,7 @@ def parse_label_map(text: str) -> LabelMap:
     """Return the map that `LabelMap.to_text` wrote; blank lines at the end are ignored.
 
     Raises:
-        ValueError: As `LabelMap`.
+        ValueError: As `LabelMap`; a blank line between labels is an empty label.
     """
-    return LabelMap(tuple(line.rstrip("\r") for line in text.rstrip("\n").split("\n") if line))
+    lines = text.rstrip("\r\n").split("\n")
+    return LabelMap(tuple(line.rstrip("\r") for line in lines) if lines != [""] else ())

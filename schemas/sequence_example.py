@@ -20,6 +20,7 @@ from schemas.skeleton import KEYPOINT_NAMES, NUM_KEYPOINTS
 
 _REGION = "PREDICTED/region"
 _SOURCE = "SOURCE/image"
+_HALF = np.float32(0.5)  # pixel centres are integers: the left edge of the image is at -0.5
 
 
 def encode_sequence_example(record: ClipRecord) -> bytes:
@@ -154,7 +155,9 @@ def _put_poses(lists: Any, record: ClipRecord, times: list[int]) -> None:
     sides = ("xmin", "ymin", "xmax", "ymax")
     sizes = (record.width, record.height) * 2
     for column, (side, size) in enumerate(zip(sides, sizes, strict=True)):
-        _append_floats(lists[f"{_REGION}/bbox/{side}"], (b[:, column] / size for b in boxes))
+        _append_floats(
+            lists[f"{_REGION}/bbox/{side}"], ((b[:, column] + _HALF) / size for b in boxes)
+        )
     _append_floats(
         lists[f"{_REGION}/label/confidence"], (poses.box_scores[t, here[t]] for t in frames)
     )
@@ -165,8 +168,12 @@ def _put_poses(lists: Any, record: ClipRecord, times: list[int]) -> None:
     points = [poses.keypoints[t, here[t]] for t in frames]
     for index, name in enumerate(KEYPOINT_NAMES):
         prefix = f"{name.upper()}/region/point"
-        _append_floats(lists[f"{prefix}/x"], (p[:, index, 0] / record.width for p in points))
-        _append_floats(lists[f"{prefix}/y"], (p[:, index, 1] / record.height for p in points))
+        _append_floats(
+            lists[f"{prefix}/x"], ((p[:, index, 0] + _HALF) / record.width for p in points)
+        )
+        _append_floats(
+            lists[f"{prefix}/y"], ((p[:, index, 1] + _HALF) / record.height for p in points)
+        )
     scores = [poses.scores[t, here[t]] for t in frames]
     _append_floats(
         lists["POSE/feature/floats"],

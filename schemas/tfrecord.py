@@ -27,13 +27,12 @@ def frame_record(data: bytes) -> bytes:
     return head + data + _CRC.pack(masked_crc32c(data))
 
 
-def read_records(file: BinaryIO, *, name: str, check_data: bool = True) -> Iterator[bytes]:
+def read_records(file: BinaryIO, *, name: str) -> Iterator[bytes]:
     """Yield the records of a TFRecord file.
 
     Args:
         file: Open for reading in binary, at the start of a record.
         name: Name of the file in error messages.
-        check_data: Whether to check each record's own checksum (the length's always is).
 
     Raises:
         ShardError: If a checksum is wrong or the file ends inside a record.
@@ -51,7 +50,7 @@ def read_records(file: BinaryIO, *, name: str, check_data: bool = True) -> Itera
         tail = file.read(_CRC.size)
         if len(data) < length or len(tail) < _CRC.size:
             raise ShardError(f"{place} must have {length} bytes, got {len(data)}")
-        if check_data and _CRC.unpack(tail)[0] != masked_crc32c(data):
+        if _CRC.unpack(tail)[0] != masked_crc32c(data):
             raise ShardError(f"{place} must have the stored checksum of its data, got another")
         yield data
         index += 1

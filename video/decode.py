@@ -14,13 +14,14 @@ from schemas.errors import ConfigError, RecordError
 from schemas.outcome import Outcome
 from video.completeness import describe_loss
 from video.decord_source import open_decord
-from video.geometry import display_size, fit_frame
+from video.geometry import display_size, fit_frame, shown_size
 from video.pyav_source import open_pyav
 from video.source import SourceFrame, VideoInfo, VideoSource
 from video.timeline import FrameSelector, Slot
 
 _MIN_SHORT_SIDE = 16  # optical flow needs a few pixels
 _TRIM_TOLERANCE_SECONDS = Fraction(2)
+_END_TOLERANCE_SECONDS = Fraction(1, 2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,11 +72,24 @@ class ClipDecoder:
         self._selector = selector
         self._config = config
         self._size: tuple[int, int] | None = None
+        self._first: SourceFrame | None = None
         self._reached_end = False
         self.num_decoded = 0
         """Source frames decoded so far."""
         self.num_output = 0
         """Output frames given so far."""
+
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """(width, height) of the source as shown: upright, square pixels; known after a frame."""
+        if self._first is None:
+            raise RuntimeError("display_size is known once the first frame is decoded")
+        return shown_size(
+            self._first.width,
+            self._first.height,
+            pixel_aspect=self.info.pixel_aspect,
+            rotation=self._first.rotation,
+        )
 
     @property
     def info(self) -> VideoInfo:
@@ -92,6 +106,7 @@ class ClipDecoder:
         held: SourceFrame | None = None
         for frame in self._source.frames():
             self._check_source_size(frame)
+            self._first = self._first or frame
             slots = self._selector.push(frame.time_seconds)
             if held is not None and slots:
                 yield from self._output(held, slots)
@@ -194,31 +209,33 @@ def open_clip(
         start_seconds: Start of the clip in its untrimmed video; None = first frame.
         end_seconds: End of the clip in its untrimmed video; None = last frame.
         is_trimmed: True = the file is the clip and is not cut again; False = cut;
-            None = decide by duration: a file at most two seconds longer than the clip, or too
-            short to hold its start, is the clip.
+            None = decide by duration: a file that ends before the clip does is the clip itself
+            if it is at most two seconds longer than it, or ends before the clip starts.
         config: Decoder settings and limits.
 
     Raises:
         RecordError: If the file is empty, unreadable or has no video stream.
     """
     open_source = open_decord if config.decoder == "decord" else open_pyav
+    start, end = _exact(start_seconds), _exact(end_seconds)
     with open_source(path) as source:
         if is_trimmed is None:
-            is_trimmed = _is_already_trimmed(source.info, start_seconds, end_seconds)
+            is_trimmed = _is_already_trimmed(source.info, start, end)
         selector = FrameSelector(
             fps=Fraction(config.fps),
-            start_seconds=None if is_trimmed else _exact(start_seconds),
-            end_seconds=None if is_trimmed else _exact(end_seconds),
+            start_seconds=None if is_trimmed else start,
+            end_seconds=None if is_trimmed else end,
         )
         yield ClipDecoder(source, selector, config)
 
 
-def _is_already_trimmed(info: VideoInfo, start: float | None, end: float | None) -> bool:
+def _is_already_trimmed(info: VideoInfo, start: Fraction | None, end: Fraction | None) -> bool:
     if start is None or end is None or info.duration_seconds is None:
         return start is None and end is None
-    wanted = Fraction(end) - Fraction(start)
-    fits_clip = info.duration_seconds <= wanted + _TRIM_TOLERANCE_SECONDS
-    return fits_clip or info.duration_seconds <= start
+    if info.duration_seconds >= end - _END_TOLERANCE_SECONDS:
+        return False  # long enough to hold the clip where the annotation says
+    is_clip_long = info.duration_seconds <= end - start + _TRIM_TOLERANCE_SECONDS
+    return is_clip_long or info.duration_seconds <= start
 
 
 def _exact(seconds: float | None) -> Fraction | None:

@@ -22,11 +22,31 @@ def display_size(
         short_side: Length in pixels of the shorter side of the result; the longer side keeps
             the aspect ratio, rounded to the nearest pixel.
     """
-    shown_width, shown_height = width * pixel_aspect, Fraction(height)
-    if rotation % 180:
-        shown_width, shown_height = shown_height, shown_width
+    shown_width, shown_height = _shown(width, height, pixel_aspect, rotation)
     scale = short_side / min(shown_width, shown_height)
     return max(1, round(shown_width * scale)), max(1, round(shown_height * scale))
+
+
+def shown_size(
+    width: int, height: int, *, pixel_aspect: Fraction, rotation: int
+) -> tuple[int, int]:
+    """Return (width, height) of the frame shown with square pixels at its own height.
+
+    Args:
+        width: Coded width in pixels. > 0.
+        height: Coded height in pixels. > 0.
+        pixel_aspect: Width of a coded pixel over its height.
+        rotation: Degrees counter-clockwise, a multiple of 90.
+    """
+    shown_width, shown_height = _shown(width, height, pixel_aspect, rotation)
+    return max(1, round(shown_width)), max(1, round(shown_height))
+
+
+def _shown(
+    width: int, height: int, pixel_aspect: Fraction, rotation: int
+) -> tuple[Fraction, Fraction]:
+    wide, high = width * pixel_aspect, Fraction(height)
+    return (high, wide) if rotation % 180 else (wide, high)
 
 
 def fit_frame(

@@ -71,7 +71,11 @@ class VideoIndex:
         if path is None:
             return None
         is_whole_file = clip.start_seconds is None and clip.end_seconds is None
-        return LocatedVideo(relative_path=path, is_trimmed=is_whole_file)
+        own_stem = _own_stem(clip)
+        names_its_range = own_stem is not None and _stem(path).endswith(
+            own_stem.removeprefix(clip.media_id)
+        )
+        return LocatedVideo(relative_path=path, is_trimmed=is_whole_file or names_its_range)
 
     def _find_by_id(self, clip: Clip) -> LocatedVideo | None:
         """Return the file of a Kinetics clip."""

@@ -1,6 +1,7 @@
 """Read the annotations of any supported data set."""
 
 from collections.abc import Callable, Iterable
+from typing import Literal, get_args
 
 from schemas.annotations.folder import parse_folder
 from schemas.annotations.hmdb51 import is_hmdb51_list, parse_hmdb51
@@ -12,7 +13,10 @@ from schemas.clip import AnnotationTable
 from schemas.errors import ConfigError
 from schemas.labels import LabelMap
 
-DATASETS = ("kinetics400", "kinetics600", "kinetics700", "ucf101", "hmdb51", "csv", "folder")
+DatasetName = Literal[
+    "kinetics400", "kinetics600", "kinetics700", "ucf101", "hmdb51", "csv", "folder"
+]
+DATASETS = get_args(DatasetName)
 """Names that `read_annotations` takes."""
 
 

@@ -12,8 +12,8 @@ import pipelines.build
 from pipelines.build import METRICS_NAMESPACE, BuildShardFn, ReadPlan
 from pipelines.build_shard import ShardResult
 from pipelines.config import BuildConfig
+from pipelines.output_folder import plan_path
 from pipelines.plan import ShardSpec, decode_plan
-from pipelines.prepare import plan_path
 from schemas.clip_record import Provenance
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow

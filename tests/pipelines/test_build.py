@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,10 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+import pipelines.build
 from pipelines.cli import main
+from pipelines.output_folder import claim_output
+from pipelines.storage import list_sizes
 from schemas.ledger import read_ledger
 from schemas.sequence_example import decode_sequence_example
 from schemas.tfrecord import read_records
@@ -214,6 +218,85 @@ def test_interrupt_stops_at_once_and_leaves_no_child(
     assert printed.endswith("interrupted; the same command goes on where it stopped\n")
     assert "Traceback" not in printed, "an interrupt is no bug"
     _wait_for(lambda: not _processes_of_session(process.pid))
+
+
+def test_workers_count_beside_beam_options(
+    built: Path, tmp_path: Path, build_arguments: Arguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    parse = pipelines.build.parse_beam_options
+    monkeypatch.setattr(
+        pipelines.build, "parse_beam_options", lambda flags: seen.append(flags) or parse(flags)
+    )
+    arguments = [*build_arguments(tmp_path / "out", "--workers", "2"), "--", "--job_name=x"]
+    assert main(arguments) == 0
+    assert seen == [["--direct_num_workers=2", "--job_name=x"]]
+    assert shard_hashes(tmp_path / "out") == shard_hashes(built)
+
+
+def test_second_run_at_the_same_time_is_refused(
+    tmp_path: Path, build_arguments: Arguments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    with claim_output(str(output)):
+        assert main(build_arguments(output)) == 2
+    assert "output must be written by one run at a time" in capsys.readouterr().err
+    assert not (output / "state" / "plan.jsonl").exists()
+
+
+def test_damaged_done_file_costs_one_shard(
+    built: Path, tmp_path: Path, build_arguments: Arguments
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(built, output)
+    next(output.glob("state/*.done.json")).write_bytes(b"\x00")
+    assert main(build_arguments(output)) == 0
+    assert shard_hashes(output) == shard_hashes(built)
+
+
+def test_changed_annotations_are_not_nothing_to_do(
+    built: Path, tmp_path: Path, video_set: Path, build_arguments: Arguments
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(built, output)
+    rows = (video_set / "rows.csv").read_text().replace("gone.mp4", "lost.mp4")
+    (tmp_path / "rows.csv").write_text(rows)
+    arguments = build_arguments(output)
+    arguments[arguments.index("--annotations") + 1] = str(tmp_path / "rows.csv")
+    assert main(arguments) == 0
+    with (output / "ledger.parquet").open("rb") as file:
+        missing = [row.clip_id for row in read_ledger(file) if row.outcome.value == "missing"]
+    assert missing == ["lost"]
+
+
+def test_shard_with_a_timed_out_clip_is_built_again_when_asked(
+    built: Path, tmp_path: Path, build_arguments: Arguments
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(built, output)
+    for path in output.glob("state/*.done.json"):
+        path.write_text(path.read_text().replace('"unreadable"', '"timeout"'))
+    assert main(build_arguments(output, "--retry-failed")) == 0
+    counts = json.loads((output / "run.json").read_text())["counts"]
+    assert counts == {"written": 4, "missing": 1, "unreadable": 1}
+    assert shard_hashes(output) == shard_hashes(built)
+
+
+def test_odd_line_separators_in_a_label_do_no_harm(
+    tmp_path: Path, build_arguments: Arguments
+) -> None:
+    (tmp_path / "rows.csv").write_text("video,label\na.mp4,la\u2028bel\x85\n", encoding="utf-8")
+    arguments = build_arguments(tmp_path / "out", "--max-failed-fraction", "1")
+    arguments[arguments.index("--annotations") + 1] = str(tmp_path / "rows.csv")
+    assert main(arguments) == 0
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["num_rows"] == 1
+
+
+def test_linked_folder_of_videos_is_found(tmp_path: Path, video_set: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "class").symlink_to(video_set / "videos", target_is_directory=True)
+    (tmp_path / "videos" / "loop").symlink_to(tmp_path / "videos", target_is_directory=True)
+    assert "class/a.mp4" in list_sizes(str(tmp_path / "videos"))
 
 
 def _processes_of_session(session: int) -> list[int]:

@@ -51,7 +51,7 @@ def test_typo_ends_with_status_2_and_says_what_is_expected(
 
 
 def _build(tmp_path: Path, **options: str) -> list[str]:
-    values = {"dataset": "csv", "split": "all", "videos": str(tmp_path), "output": "out"}
+    values = {"dataset": "csv", "split": "all", "videos": str(tmp_path / "videos"), "output": "out"}
     values.update({"annotations": "rows.csv", **options})
     arguments = ["build", "--modalities", "rgb"]
     for name, value in values.items():
@@ -75,6 +75,17 @@ def _build(tmp_path: Path, **options: str) -> list[str]:
         ({"videos": "nowhere"}, "videos must be an existing folder, got nowhere"),
         ({"label_map": "nowhere.txt"}, "label_map must be a readable UTF-8 file"),
         ({"pose_backend": "precomputed", "modalities": "pose"}, "pose.poses must be a file"),
+        (
+            {"pose.model": "rows.csv", "modalities": "pose"},
+            "pose.model must be a MediaPipe .task bundle, got another file, rows.csv",
+        ),
+        ({"label_map": "empty.txt"}, "label_map must have one label per line, got an empty"),
+        ({"label_map": "gap.txt"}, "label_map must have one label per line, got gap.txt"),
+        ({"output": "videos/out"}, "output must not lie in the videos folder"),
+        ({"output": "rows.csv"}, "output must be a folder that can be written, got rows.csv"),
+        ({"output": "nosuch://a/b"}, "output must be a local path or one that Apache Beam can"),
+        ({"split": "../x"}, "split must be letters, digits"),
+        ({"split": ""}, "split must be letters, digits"),
     ],
 )
 def test_bad_setting_ends_with_status_2_before_work_starts(
@@ -85,13 +96,41 @@ def test_bad_setting_ends_with_status_2_before_work_starts(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "gap.txt").write_text("x\n\ny\n")
     (tmp_path / "rows.csv").write_text("video,label\na.mp4,x\n")
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").write_bytes(b"1")
     assert main(_build(tmp_path, **options)) == 2
     printed = capsys.readouterr()
     text = re.sub(r"[\s│]+", " ", printed.out + printed.err)
     assert message in text
     assert "Traceback" not in text
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--nosuch=1"], "Beam options must be known to Beam, got --nosuch=1"),
+        (["--direct_num_workers=abc"], "Beam options must be valid, got"),
+        (["--runner=NoSuch"], "--runner must be a runner that Beam has, got NoSuch"),
+    ],
+)
+def test_bad_beam_option_ends_with_status_2_before_work_starts(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.csv").write_text("video,label\na.mp4,x\n")
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").write_bytes(b"1")
+    assert main([*_build(tmp_path), "--", *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out" / "state" / "plan.jsonl").exists()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The three official data sets, built from real clips with the default settings."""
+"""The three official data sets, built from real clips (small frames, `dis` flow)."""
 
 import csv
 import json

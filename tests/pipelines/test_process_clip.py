@@ -1,5 +1,6 @@
 """A clip's record in this process: windows, alignment, strictness, determinism."""
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -88,6 +89,41 @@ def test_one_frame_has_zero_flow(video_set: Path) -> None:
     record = _process(video_set / "videos" / "a.mp4", task, video_set / "poses.pkl").record
     assert record.num_frames == 1
     assert np.all(decode_jpeg(record.flow_x[0]) == 128)
+
+
+def test_precomputed_poses_are_placed_on_the_frame_as_shown(
+    tmp_path: Path, video_set: Path
+) -> None:
+    """A pixel twice as wide as high: the video is shown 128x48, its poses are given for 64x48."""
+    source, wide = video_set / "videos" / "a.mp4", tmp_path / "a.mp4"
+    with av.open(str(source)) as given, av.open(str(wide), "w") as made:
+        stream = made.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+        for frame in given.decode(video=0):
+            frame.pts = None
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode())
+    (tmp_path / "a.json").write_text(json.dumps(_SHOWN_POSE))
+    record = _process(wide, _task(), tmp_path / "a.json").record
+    assert (record.width, record.height) == (128, 48)
+    assert record.poses is not None
+    assert np.allclose(record.poses.keypoints[0, 0], [100.0, 20.0], atol=0.01)
+
+
+_SHOWN_POSE = {
+    "meta_info": {},
+    "instance_info": [
+        {
+            "frame_id": frame,
+            "instances": [
+                {"keypoints": [[100.0, 20.0]] * 17, "keypoint_scores": [0.9] * 17,
+                 "bbox": [[90.0, 10.0, 110.0, 30.0]], "bbox_score": 0.9}
+            ],
+        }
+        for frame in range(1, 13)
+    ],
+}  # fmt: skip
 
 
 def _write_lying_avi(path: Path, *, num_frames: int, num_kept: float) -> None:

@@ -11,15 +11,15 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp
 
 def test_index_is_the_position() -> None:
     labels = LabelMap(("b", "a", "c"))
-    assert [labels.index_of(text) for text in ("b", "a", "c")] == [0, 1, 2]
+    assert labels.texts.index("c") == 2
     assert len(labels) == 3
     assert "a" in labels
     assert "d" not in labels
 
 
-def test_unknown_label_is_a_key_error() -> None:
-    with pytest.raises(KeyError, match="'d'"):
-        LabelMap(("a",)).index_of("d")
+def test_blank_line_between_labels_is_no_label() -> None:
+    with pytest.raises(ValueError, match="label must be one non-empty line, got ''"):
+        parse_label_map("a\n\nb\n")
 
 
 @pytest.mark.parametrize("text", ["", " ", "a\nb", "a\r"])

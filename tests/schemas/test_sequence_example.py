@@ -192,8 +192,8 @@ def test_regions_are_normalised_by_width_and_height(
     make_record: MakeRecord, make_poses: Callable[..., PoseSequence]
 ) -> None:
     poses = make_poses([2])
-    poses.boxes[0, 1] = (34.1, 25.6, 341, 128)
-    poses.keypoints[0, 1, 5] = (170.5, 64)
+    poses.boxes[0, 1] = (33.6, 25.1, 340.5, 127.5)
+    poses.keypoints[0, 1, 5] = (170, 63.5)
     lists = parse(make_record(1, poses=poses)).feature_lists.feature_list
 
     def second(key: str) -> float:

@@ -180,15 +180,17 @@ def test_trimmed_file_is_not_cut_again(tmp_path: Path, write_video: WriteVideo) 
 @pytest.mark.parametrize(
     ("start", "end", "num_frames"),
     [
-        (1.0, 5.0, 100),  # as long as the file
-        (1.0, 3.0, 100),  # the file is two seconds longer
-        (1.0, 2.96, 49),  # more than two seconds longer: the file is the whole video
+        (1.0, 5.0, 100),  # the clip is as long as the file and ends later
+        (2.6, 4.6, 100),  # the file is two seconds longer than the clip, which ends later
+        (2.7, 4.6, 32),  # more than two seconds longer: the whole video, which ends too early
+        (1.0, 3.0, 50),  # the file is long enough to hold the clip in its place
+        (0.0, 4.4, 100),  # in its place but for half a second
         (4.0, 5.0, 100),  # the file ends before the clip starts
         (3.0, None, 25),  # an open end says nothing about a length
         (None, None, 100),
     ],
 )
-def test_file_little_longer_than_the_clip_is_the_clip(
+def test_file_that_ends_before_the_clip_may_be_the_clip(
     start: float | None,
     end: float | None,
     num_frames: int,
