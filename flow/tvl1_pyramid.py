@@ -1,0 +1,98 @@
+"""Image pyramids and resampling for TV-L1, both kinds; any CPU.
+
+`exact` follows OpenCV: plain bilinear resize by 0.8. `quality` and `fast` halve after the filter
+[1 3 3 1] / 8, which keeps what the coarse grid cannot show from folding into it.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Plane = npt.NDArray[np.float32]
+PAD = 4
+"""Pixels around a padded plane; one more to the right."""
+
+
+@njit(nogil=True, cache=True)
+def halve(image, half, line):
+    """Filter by [1 3 3 1] / 8 along both axes and keep every other pixel; border repeated.
+
+    image is [H, W], half is [ceil(H / 2), ceil(W / 2)], line is scratch [W]. Pixel (Y, X) of half
+    lies at (2 Y + 0.5, 2 X + 0.5).
+    """
+    height, width = image.shape
+    eighth = np.float32(0.125)
+    three = np.float32(3)
+    for y in range(half.shape[0]):
+        row0, row1 = image[max(2 * y - 1, 0)], image[2 * y]
+        row2, row3 = image[min(2 * y + 1, height - 1)], image[min(2 * y + 2, height - 1)]
+        for x in range(width):
+            near = np.float32(row1[x]) + np.float32(row2[x])
+            line[x] = eighth * (np.float32(row0[x]) + three * near + np.float32(row3[x]))
+        for x in range(1, (width - 1) // 2):
+            near = line[2 * x] + line[2 * x + 1]
+            half[y, x] = eighth * (line[2 * x - 1] + three * near + line[2 * x + 2])
+        for x in (0, (width - 1) // 2, half.shape[1] - 1):
+            near = line[2 * x] + line[min(2 * x + 1, width - 1)]
+            ends = line[max(2 * x - 1, 0)] + line[min(2 * x + 2, width - 1)]
+            half[y, x] = eighth * (ends + three * near)
+
+
+@njit(nogil=True, cache=True)
+def resize(image, columns, column_weights, rows, row_weights, resized):
+    """Resize [h, w] to [H, W] bilinearly; see `resize_table` for the four tables."""
+    last_y, last_x = image.shape[0] - 1, image.shape[1] - 1
+    height, width = resized.shape
+    for y in range(height):
+        above, below = image[rows[y]], image[min(rows[y] + 1, last_y)]
+        for x in range(width):
+            left, right = columns[x], min(columns[x] + 1, last_x)
+            top = above[left] + column_weights[x] * (above[right] - above[left])
+            bottom = below[left] + column_weights[x] * (below[right] - below[left])
+            resized[y, x] = top + row_weights[y] * (bottom - top)
+
+
+def resize_table(
+    length: int, source_length: int, ratio: float
+) -> tuple[npt.NDArray[np.int64], Plane]:
+    """Return, per output pixel, the first of its two source pixels and the weight of the second.
+
+    Args:
+        length: Output pixels.
+        source_length: Source pixels; outside them the border repeats.
+        ratio: Source pixels per output pixel.
+    """
+    at = np.clip((np.arange(length) + 0.5) * ratio - 0.5, 0, source_length - 1)
+    first = np.floor(at).astype(np.int64)
+    return first, (at - first).astype(np.float32)
+
+
+@njit(nogil=True, cache=True)
+def pad_repeat(image, padded):
+    """Copy [H, W] into [H + 2 PAD, W + 2 PAD + 1], repeating the border."""
+    height, width = image.shape
+    for y in range(padded.shape[0]):
+        row, to = image[min(max(y - PAD, 0), height - 1)], padded[y]
+        for x in range(width):
+            to[x + PAD] = row[x]
+        for x in range(PAD):
+            to[x] = row[0]
+        for x in range(width + PAD, padded.shape[1]):
+            to[x] = row[width - 1]
+
+
+@njit(nogil=True, cache=True)
+def pad_zero_with_gradient(image, padded):
+    """Copy [H, W] and its central differences into [3, H + 2 PAD, W + 2 PAD + 1], zero around.
+
+    Half of the one-sided difference at the border, as OpenCV has it.
+    """
+    height, width = image.shape
+    half = np.float32(0.5)
+    padded[:] = np.float32(0)
+    for y in range(height):
+        above, row, below = image[max(y - 1, 0)], image[y], image[min(y + 1, height - 1)]
+        for x in range(width):
+            padded[0, y + PAD, x + PAD] = row[x]
+            padded[1, y + PAD, x + PAD] = half * (row[min(x + 1, width - 1)] - row[max(x - 1, 0)])
+            padded[2, y + PAD, x + PAD] = half * (below[x] - above[x])

@@ -1,0 +1,184 @@
+"""TV-L1 for AVX2 and AVX-512: the kernels of `flow.tvl1_plain`, a register of pixels at a time.
+
+Layout. A row of W pixels is cut into LANES pieces of M = ceil(W / LANES) columns; block m holds
+column k * M + m in lane k. The horizontal neighbours of a whole register are then simply the
+registers of blocks m - 1 and m + 1: no shuffles inside a row. Only at both ends of a row do lanes
+move by one. Columns W and beyond are padding: finite, and never read by a real column, but for
+column W itself, which repeats column W - 1.
+
+The ten planes of a block lie side by side (`PLANES` below), the blocks of a row one after the
+other with one spare block at the end, and one spare row above the first.
+
+Scaled variables. With t = tau / theta the state holds u' = t u, g' = g / t, n' = -1 / |g'|^2,
+so that the iteration needs no multiplication by t.
+"""
+
+import numpy as np
+from numba import njit
+
+from flow.simd import LANES, fma, from_left, from_right, load, reduce_add, rsqrt, splat, store, vmax, vmin
+
+GX, GY, NI, RHO, U1, U2, P11, P12, P21, P22 = (LANES * plane for plane in range(10))
+BLOCK = 10 * LANES
+_f = np.float32
+_TINY = np.float32(1e-12)
+
+
+# ---------------------------------------------------------------- iterations
+
+
+@njit(nogil=True, cache=True)
+def _primal(state, at, u1, u2, div1, div2, tau, low, high):
+    """Thresholding step, then u = v + theta div p, both components."""
+    gx, gy = load(state, at + GX), load(state, at + GY)
+    residual = fma(gx, u1, fma(gy, u2, load(state, at + RHO)))
+    step = vmin(vmax(residual * load(state, at + NI), low), high)
+    return fma(tau, div1, fma(step, gx, u1)), fma(tau, div2, fma(step, gy, u2))
+
+
+@njit(nogil=True, cache=True)
+def _dual(state, at, second, dx, dy, one, tiny):
+    """p = (p + grad u) / (1 + |grad u|) for the plane at `at` and the next, whose p is given."""
+    squared = fma(dx, dx, fma(dy, dy, tiny))
+    weight = one / fma(squared, rsqrt(squared), one)
+    store(state, at, (load(state, at) + dx) * weight)
+    store(state, at + LANES, (second + dy) * weight)
+
+
+@njit(nogil=True, cache=True)
+def _edge(width, blocks):
+    """Offsets of columns W - 1 and W in a row; equal if there is no padding."""
+    last = (width - 1) % blocks * BLOCK + (width - 1) // blocks
+    if width == blocks * LANES:
+        return last, last
+    return last, width % blocks * BLOCK + width // blocks
+
+
+@njit(nogil=True, cache=True)
+def _close_row(state, row, edge, blocks):
+    """Let column W repeat column W - 1, and the spare block be the right neighbour of the last."""
+    for plane in (U1, U2):
+        start = row + plane
+        state[np.uintp(start + edge[1])] = state[np.uintp(start + edge[0])]
+        last = load(state, start + (blocks - 1) * BLOCK)
+        store(state, start + blocks * BLOCK, from_right(load(state, start), last))
+
+
+@njit(nogil=True, cache=True)
+def _change(error, mask, block, new1, old1, new2, old2):
+    """Add the squared change of both components; mask is 0 in the padding."""
+    change1, change2 = new1 - old1, new2 - old2
+    return fma(load(mask, block * LANES), fma(change1, change1, change2 * change2), error)
+
+
+@njit(nogil=True, cache=True)
+def _first_row(state, row, edge, blocks, tau, high, mask):
+    """New u of row 0; p above it is zero."""
+    zero = splat(_f(0))
+    error = zero
+    tau_, high_ = splat(tau), splat(high)
+    low_ = zero - high_
+    end = row + (blocks - 1) * BLOCK
+    left1 = from_left(zero, load(state, end + P11))
+    left2 = from_left(zero, load(state, end + P21))
+    for block in range(blocks):
+        at = row + block * BLOCK
+        u1, u2 = load(state, at + U1), load(state, at + U2)
+        p11, p21 = load(state, at + P11), load(state, at + P21)
+        div1 = (p11 - left1) + load(state, at + P12)
+        div2 = (p21 - left2) + load(state, at + P22)
+        left1, left2 = p11, p21
+        new1, new2 = _primal(state, at, u1, u2, div1, div2, tau_, low_, high_)
+        if mask is not None:
+            error = _change(error, mask, block, new1, u1, new2, u2)
+        store(state, at + U1, new1)
+        store(state, at + U2, new2)
+    _close_row(state, row, edge, blocks)
+    return error
+
+
+@njit(nogil=True, cache=True)
+def _inner_row(state, row, stride, edge, blocks, tau, high, mask):  # noqa: PLR0915
+    """New u of a row and, while it is in registers, new p of the row above."""
+    zero, one, tiny = splat(_f(0)), splat(_f(1)), splat(_TINY)
+    error = zero
+    tau_, high_ = splat(tau), splat(high)
+    low_ = zero - high_
+    end = row + (blocks - 1) * BLOCK
+    left1 = from_left(zero, load(state, end + P11))
+    left2 = from_left(zero, load(state, end + P21))
+    above1, above2 = load(state, row - stride + U1), load(state, row - stride + U2)
+    for block in range(blocks):
+        at = row + block * BLOCK
+        up = at - stride
+        u1, u2 = load(state, at + U1), load(state, at + U2)
+        p11, p21 = load(state, at + P11), load(state, at + P21)
+        up12, up22 = load(state, up + P12), load(state, up + P22)
+        div1 = (p11 - left1) + (load(state, at + P12) - up12)
+        div2 = (p21 - left2) + (load(state, at + P22) - up22)
+        left1, left2 = p11, p21
+        new1, new2 = _primal(state, at, u1, u2, div1, div2, tau_, low_, high_)
+        if mask is not None:
+            error = _change(error, mask, block, new1, u1, new2, u2)
+        store(state, at + U1, new1)
+        store(state, at + U2, new2)
+        next1, next2 = load(state, up + BLOCK + U1), load(state, up + BLOCK + U2)
+        _dual(state, up + P11, up12, next1 - above1, new1 - above1, one, tiny)
+        _dual(state, up + P21, up22, next2 - above2, new2 - above2, one, tiny)
+        above1, above2 = next1, next2
+    _close_row(state, row, edge, blocks)
+    return error
+
+
+@njit(nogil=True, cache=True)
+def _last_dual_row(state, row, blocks):
+    """New p of the last row, where the downward derivative of u is zero."""
+    zero, one, tiny = splat(_f(0)), splat(_f(1)), splat(_TINY)
+    for block in range(blocks):
+        at = row + block * BLOCK
+        right = at + BLOCK
+        dx1 = load(state, right + U1) - load(state, at + U1)
+        dx2 = load(state, right + U2) - load(state, at + U2)
+        _dual(state, at + P11, load(state, at + P12), dx1, zero, one, tiny)
+        _dual(state, at + P21, load(state, at + P22), dx2, zero, one, tiny)
+
+
+@njit(nogil=True, cache=True)
+def iterate(state, size, blocks, stride, tau, high, count):
+    """Run `count` iterations in place, each following its predecessor one row behind.
+
+    Iteration j may update row y - 1 as soon as iteration j - 1 has updated row y, so all of them
+    advance together and only count + 2 rows need to stay in the cache.
+    """
+    height, width = size
+    edge = _edge(width, blocks)
+    for front in range(height + count):
+        for y in range(min(front, height), max(front - count, -1), -1):
+            row = (y + 1) * stride
+            if y == 0:
+                _first_row(state, row, edge, blocks, tau, high, None)
+            elif y < height:
+                _inner_row(state, row, stride, edge, blocks, tau, high, None)
+            else:
+                _last_dual_row(state, row - stride, blocks)
+
+
+@njit(nogil=True, cache=True)
+def iterate_until(state, size, blocks, stride, tau, high, limit, count, mask):
+    """Run up to `count` iterations, stopping after the one whose change is at most `limit`.
+
+    Returns the last sum of |u_new - u|^2 over all pixels, in scaled units, added in float64 per
+    row. (OpenCV adds all pixels one by one in float32.) mask is 1 in columns, 0 in padding.
+    """
+    height, width = size
+    edge = _edge(width, blocks)
+    error = np.inf
+    for _ in range(count):
+        error = reduce_add(_first_row(state, stride, edge, blocks, tau, high, mask))
+        for y in range(1, height):
+            row = (y + 1) * stride
+            error += reduce_add(_inner_row(state, row, stride, edge, blocks, tau, high, mask))
+        _last_dual_row(state, height * stride, blocks)
+        if error <= limit:
+            break
+    return error

@@ -1,0 +1,207 @@
+"""Layout changes and the linearisation at the current flow (warp), for AVX2 and AVX-512.
+
+The layout is that of `flow.tvl1_simd`.
+"""
+
+import numpy as np
+from numba import njit
+
+from flow.simd import (
+    LANES,
+    fma,
+    floor,
+    gather_taps,
+    load,
+    multiply_add_int,
+    round_even,
+    splat,
+    store,
+    to_int,
+    vmax,
+    vmin,
+)
+from flow.tvl1_pyramid import PAD
+from flow.tvl1_simd import BLOCK, GX, GY, NI, P11, RHO, U1, U2
+
+_f = np.float32
+_MIN_SQUARED_GRADIENT = np.float32(np.finfo(np.float32).eps)
+_SUBPIXELS = np.float32(32)
+_OPENCV_A = np.float32(-0.75)
+CUBIC_A = float(__import__("os").environ.get("CUBIC_A", "-0.5"))
+
+
+@njit(nogil=True, cache=True)
+def pack_plane(image, packed, blocks):
+    """Copy a plane [H, W] into blocks; padding repeats the last column."""
+    height, width = image.shape
+    for y in range(height):
+        row = y * blocks * LANES
+        for lane in range(LANES):
+            for block in range(blocks):
+                x = min(lane * blocks + block, width - 1)
+                packed[row + block * LANES + lane] = image[y, x]
+
+
+@njit(nogil=True, cache=True)
+def seed(state, coarse, columns, column_weights, rows, row_weights, scale, blocks, stride):
+    """Start a level: u = scale * coarse flow, resized; p = 0.
+
+    coarse is [2, h, w]; sample (y, x) of the fine level lies between rows[y] and rows[y] + 1 and
+    so on, at the given weight of the second.
+    """
+    num_rows, num_columns = coarse.shape[1:]
+    height = len(rows)
+    zero = splat(_f(0))
+    line = np.empty(num_columns, np.float32)
+    for at in range(0, stride, LANES):
+        store(state, at, zero)
+    for y in range(height):
+        row = (y + 1) * stride
+        for plane in range(2):
+            above = coarse[plane, rows[y]]
+            below = coarse[plane, min(rows[y] + 1, num_rows - 1)]
+            for x in range(num_columns):
+                line[x] = scale * (above[x] + row_weights[y] * (below[x] - above[x]))
+            for lane in range(LANES):
+                at = row + U1 + plane * LANES + lane
+                for x in range(lane * blocks, (lane + 1) * blocks):
+                    left = columns[x]
+                    right = min(left + 1, num_columns - 1)
+                    state[at] = line[left] + column_weights[x] * (line[right] - line[left])
+                    at += BLOCK
+        for block in range(blocks):
+            for plane in range(4):
+                store(state, row + block * BLOCK + P11 + plane * LANES, zero)
+
+
+@njit(nogil=True, cache=True)
+def unpack_flow(state, scale, blocks, stride, flow):
+    """Write scale * u to flow [2, H, W]."""
+    _, height, width = flow.shape
+    for y in range(height):
+        for plane in range(2):
+            line = flow[plane, y]
+            for lane in range(LANES):
+                at = (y + 1) * stride + U1 + plane * LANES + lane
+                for x in range(lane * blocks, min((lane + 1) * blocks, width)):
+                    line[x] = scale * state[at]
+                    at += BLOCK
+
+
+@njit(nogil=True, cache=True)
+def _cubic_weights(f, a):
+    """Weights of the four taps around a sample at fraction f, cubic convolution."""
+    one = splat(_f(1))
+    g = one - f
+    near, far = splat(a + _f(2)), splat(a + _f(3))
+    second = fma(f * f, fma(near, f, splat(_f(0)) - far), one)
+    third = fma(g * g, fma(near, g, splat(_f(0)) - far), one)
+    first = splat(a) * f * g * g
+    return first, second, third, one - first - second - third
+
+
+@njit(nogil=True, cache=True)
+def _slope_weights(f):
+    """Weights of the four taps for the derivative: central differences, interpolated linearly."""
+    half = splat(_f(0.5))
+    second = splat(_f(0)) - half * f
+    first = splat(_f(0)) - half - second
+    return first, second, splat(_f(0)) - first, splat(_f(0)) - second
+
+
+@njit(nogil=True, cache=True)
+def _dot(taps, weights):
+    near = fma(taps[1], weights[1], taps[0] * weights[0])
+    return near + fma(taps[3], weights[3], taps[2] * weights[2])
+
+
+@njit(nogil=True, cache=True)
+def _store_linear(state, at, value0, value, gx, gy, u1, u2, inverse_t):
+    """Store the linearisation around u: g', n' and rho_c."""
+    constant = value - value0 - fma(gx, u1, gy * u2)
+    gx, gy = gx * splat(inverse_t), gy * splat(inverse_t)
+    least = splat(_MIN_SQUARED_GRADIENT * inverse_t * inverse_t)
+    squared = vmax(fma(gx, gx, gy * gy), least)
+    store(state, at + GX, gx)
+    store(state, at + GY, gy)
+    store(state, at + NI, splat(_f(-1)) / squared)
+    store(state, at + RHO, constant)
+
+
+@njit(nogil=True, cache=True)
+def linearise(state, packed0, padded1, columns, size, blocks, stride, inverse_t):
+    """Sample frame1 and its gradient at x + u, one 4x4 patch per pixel for all three.
+
+    padded1 repeats the border PAD pixels far, so beyond it the gradient is zero.
+    """
+    height, width = size
+    stride1 = width + 2 * PAD + 1
+    low, high_x, high_y = splat(_f(-2)), splat(_f(width + 1)), splat(_f(height + 1))
+    for y in range(height):
+        for block in range(blocks):
+            at = (y + 1) * stride + block * BLOCK
+            u1 = load(state, at + U1) * splat(inverse_t)
+            u2 = load(state, at + U2) * splat(inverse_t)
+            at_x = vmin(vmax(load(columns, block * LANES) + u1, low), high_x)
+            at_y = vmin(vmax(splat(_f(y)) + u2, low), high_y)
+            floor_x, floor_y = floor(at_x), floor(at_y)
+            index = multiply_add_int(to_int(floor_y), stride1, to_int(floor_x))
+            first = (PAD - 1) * stride1 + PAD - 1
+            wx, sx = _cubic_weights(at_x - floor_x, _f(CUBIC_A)), _slope_weights(at_x - floor_x)
+            wy, sy = _cubic_weights(at_y - floor_y, _f(CUBIC_A)), _slope_weights(at_y - floor_y)
+            taps = gather_taps(padded1, index, first)
+            line = _dot(taps, wx)
+            value, gx, gy = line * wy[0], _dot(taps, sx) * wy[0], line * sy[0]
+            taps = gather_taps(padded1, index, first + stride1)
+            line = _dot(taps, wx)
+            value, gx = fma(line, wy[1], value), fma(_dot(taps, sx), wy[1], gx)
+            gy = fma(line, sy[1], gy)
+            taps = gather_taps(padded1, index, first + 2 * stride1)
+            line = _dot(taps, wx)
+            value, gx = fma(line, wy[2], value), fma(_dot(taps, sx), wy[2], gx)
+            gy = fma(line, sy[2], gy)
+            taps = gather_taps(padded1, index, first + 3 * stride1)
+            line = _dot(taps, wx)
+            value, gx = fma(line, wy[3], value), fma(_dot(taps, sx), wy[3], gx)
+            gy = fma(line, sy[3], gy)
+            value0 = load(packed0, (y * blocks + block) * LANES)
+            _store_linear(state, at, value0, value, gx, gy, u1, u2, inverse_t)
+
+
+@njit(nogil=True, cache=True)
+def _sample(padded, index, first, stride1, wx, wy):
+    """Bicubic sample of a padded plane."""
+    value = _dot(gather_taps(padded, index, first), wx) * wy[0]
+    value = fma(_dot(gather_taps(padded, index, first + stride1), wx), wy[1], value)
+    value = fma(_dot(gather_taps(padded, index, first + 2 * stride1), wx), wy[2], value)
+    return fma(_dot(gather_taps(padded, index, first + 3 * stride1), wx), wy[3], value)
+
+
+@njit(nogil=True, cache=True)
+def linearise_opencv(state, packed0, planes1, columns, size, blocks, stride, inverse_t):
+    """Sample frame1 and its central differences (planes1, zero outside) as cv2.remap does.
+
+    Cubic convolution with A = -0.75 at coordinates rounded to 1/32 pixel.
+    """
+    height, width = size
+    stride1 = width + 2 * PAD + 1
+    low, high_x, high_y = splat(_f(-3)), splat(_f(width + 2)), splat(_f(height + 2))
+    parts, part = splat(_SUBPIXELS), splat(_f(1) / _SUBPIXELS)
+    first = (PAD - 1) * stride1 + PAD - 1
+    for y in range(height):
+        for block in range(blocks):
+            at = (y + 1) * stride + block * BLOCK
+            u1 = load(state, at + U1) * splat(inverse_t)
+            u2 = load(state, at + U2) * splat(inverse_t)
+            at_x = vmin(vmax(load(columns, block * LANES) + u1, low), high_x)
+            at_y = vmin(vmax(splat(_f(y)) + u2, low), high_y)
+            at_x, at_y = round_even(at_x * parts) * part, round_even(at_y * parts) * part
+            floor_x, floor_y = floor(at_x), floor(at_y)
+            index = multiply_add_int(to_int(floor_y), stride1, to_int(floor_x))
+            wx = _cubic_weights(at_x - floor_x, _OPENCV_A)
+            wy = _cubic_weights(at_y - floor_y, _OPENCV_A)
+            value = _sample(planes1[0], index, first, stride1, wx, wy)
+            gx = _sample(planes1[1], index, first, stride1, wx, wy)
+            gy = _sample(planes1[2], index, first, stride1, wx, wy)
+            value0 = load(packed0, (y * blocks + block) * LANES)
+            _store_linear(state, at, value0, value, gx, gy, u1, u2, inverse_t)
