@@ -1,72 +1,78 @@
 """TV-L1 optical flow between grey frames.
 
-Reference: Zach, Pock, Bischof 2007, "A Duality Based Approach for Realtime TV-L1 Optical Flow";
-the defaults are those of OpenCV's DualTVL1, the flow of I3D and its successors.
+References:
+    Zach, Pock, Bischof 2007, "A Duality Based Approach for Realtime TV-L1 Optical Flow".
+    Sanchez, Meinhardt-Llopis, Facciolo 2013, "TV-L1 Optical Flow Estimation", IPOL.
+    `flow.tvl1_plain` maps their symbols to ours.
 """
 
-from dataclasses import dataclass
+import threading
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from flow.tvl1_schedule import PRESETS, Schedule, Tvl1Mode
 from schemas.checks import check_array
 from schemas.errors import ConfigError
 
+if TYPE_CHECKING:
+    from flow.tvl1_solver import Solver
+
 _MIN_SIDE_PX = 8
+_MAX_GRAY = 255.0
+_KEPT_SIZES = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tvl1Config:
-    """Parameters of TV-L1; symbols as in Zach et al. 2007."""
+    """Parameters of TV-L1; None = as the mode has it. Symbols as in Zach et al. 2007."""
 
+    mode: Tvl1Mode = "quality"
+    """exact = OpenCV's DualTVL1 reproduced; quality = lower energy, several times faster;
+    fast = about OpenCV's energy, faster still."""
+    attachment: float = 0.15
+    """Weight of the data term (lambda), for grey values 0..255. Lower = smoother."""
     time_step: float = 0.25
     """Step of the dual ascent (tau). At most 0.25, beyond which it diverges."""
-    attachment: float = 0.15
-    """Weight of the data term (lambda), for grey values 0..255."""
-    tightness: float = 0.3
-    """Coupling between flow and its auxiliary field (theta)."""
-    num_scales: int = 5
-    """Levels of the image pyramid."""
-    scale_step: float = 0.8
-    """Size ratio of neighbouring levels, above 0 and below 1."""
-    num_warps: int = 5
+    tightness: float | None = None
+    """Coupling between flow and its auxiliary field (theta), the same in all warps."""
+    num_scales: int | None = None
+    """Levels of the image pyramid, at most; small frames have fewer."""
+    num_warps: int | None = None
     """Warps per level."""
-    num_outer: int = 10
-    """Outer iterations per warp, each with one median filtering."""
-    num_inner: int = 30
-    """Inner iterations per outer one."""
-    epsilon: float = 0.01
-    """Inner iterations stop when the mean change falls under this many pixels."""
-    median_px: int = 5
-    """Side of the median filter: 1 (none), 3 or 5."""
+    num_inner: int | None = None
+    """Iterations per warp (exact: per block of at most ten, until the flow settles)."""
 
     def __post_init__(self) -> None:
+        if self.mode not in PRESETS:
+            raise ConfigError(f"mode must be one of {', '.join(PRESETS)}, got {self.mode!r}")
         if not 0 < self.time_step <= 0.25:
             raise ConfigError(f"time_step must be > 0 and <= 0.25, got {self.time_step}")
-        if not 0 < self.scale_step < 1:
-            raise ConfigError(f"scale_step must be > 0 and < 1, got {self.scale_step}")
-        if self.median_px not in (1, 3, 5):
-            raise ConfigError(f"median_px must be 1, 3 or 5, got {self.median_px}")
-        for name in ("attachment", "tightness", "epsilon"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be > 0, got {getattr(self, name)}")
-        for name in ("num_scales", "num_warps", "num_outer", "num_inner"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if not 0 < self.attachment < float("inf"):
+            raise ConfigError(f"attachment must be > 0 and finite, got {self.attachment}")
+        if self.tightness is not None and not 0 < self.tightness < float("inf"):
+            raise ConfigError(f"tightness must be > 0 and finite, got {self.tightness}")
+        for name in ("num_scales", "num_warps", "num_inner"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be >= 1, got {value}")
 
 
 def tvl1_flow(
-    frame0: npt.NDArray[np.uint8],
-    frame1: npt.NDArray[np.uint8],
-    *,
-    config: Tvl1Config,
+    frame0: npt.NDArray[Any], frame1: npt.NDArray[Any], *, config: Tvl1Config
 ) -> npt.NDArray[np.float32]:
-    """Return the flow from frame0 to frame1, computed by OpenCV.
+    """Return the flow from frame0 to frame1.
+
+    The first call in a process loads the kernels; the first on a machine compiles them.
 
     Args:
-        frame0: uint8 [H, W] grey, both sides >= 8. Not modified.
-        frame1: uint8 [H, W] grey, of the same size. Not modified.
+        frame0: uint8 or float32 [H, W], grey values 0..255, both sides >= 8; need not be
+            contiguous. Not modified.
+        frame1: The same size and dtype. Not modified.
         config: Parameters.
 
     Returns:
@@ -74,25 +80,71 @@ def tvl1_flow(
         Identical frames give exactly zero.
 
     Raises:
-        ValueError: If the frames differ in size, are smaller than 8x8 or not uint8.
+        ValueError: If the frames differ in size or dtype, are smaller than 8x8, of another dtype,
+            not finite, or not within 0..255.
     """
-    check_frame_pair(frame0, frame1)
+    _check_gray_pair(frame0, frame1)
     if np.array_equal(frame0, frame1):
         return np.zeros((*frame0.shape, 2), np.float32)
-    solver = cv2.optflow.DualTVL1OpticalFlow_create(
-        tau=config.time_step,
-        lambda_=config.attachment,
-        theta=config.tightness,
-        nscales=config.num_scales,
-        warps=config.num_warps,
-        epsilon=config.epsilon,
-        innnerIterations=config.num_inner,
-        outerIterations=config.num_outer,
-        scaleStep=config.scale_step,
-        medianFiltering=config.median_px,
-    )
-    flow: npt.NDArray[np.float32] = solver.calc(frame0, frame1, None)
+    height, width = frame0.shape
+    return _solvers.get((height, width), make_schedule(config)).solve(frame0, frame1)
+
+
+def tvl1_clip_flow(
+    frames_gray: npt.NDArray[Any], *, config: Tvl1Config, num_threads: int = 1
+) -> npt.NDArray[np.float32]:
+    """Return as many flow fields as frames.
+
+    Args:
+        frames_gray: uint8 or float32 [T, H, W], T >= 1, as for `tvl1_flow`. Not modified.
+        config: Parameters.
+        num_threads: Pairs worked on at a time. Does not change the result.
+
+    Returns:
+        float32 [T, H, W, 2], (dx, dy) in pixels from frame t to t + 1; the last repeats its
+        predecessor; a single frame has zero flow.
+
+    Raises:
+        ValueError: If frames_gray is not [T, H, W] with T >= 1, if num_threads < 1, or as
+            `tvl1_flow`.
+    """
+    if not isinstance(frames_gray, np.ndarray) or frames_gray.dtype != np.float32:
+        check_array("frames_gray", frames_gray, dtype=np.uint8, axes="T H W")
+    check_array("frames_gray", frames_gray, dtype=frames_gray.dtype, axes="T H W")
+    if len(frames_gray) == 0:
+        raise ValueError("frames_gray must have at least one frame, got 0")
+    if num_threads < 1:
+        raise ValueError(f"num_threads must be >= 1, got {num_threads}")
+    _check_gray("frames_gray", frames_gray)
+    flow = np.zeros((*frames_gray.shape, 2), np.float32)
+
+    def solve(index: int) -> None:
+        flow[index] = tvl1_flow(frames_gray[index], frames_gray[index + 1], config=config)
+
+    pairs = range(len(frames_gray) - 1)
+    if num_threads == 1:
+        for index in pairs:
+            solve(index)
+    else:
+        with ThreadPoolExecutor(num_threads) as pool:
+            list(pool.map(solve, pairs))
+    if len(frames_gray) > 1:
+        flow[-1] = flow[-2]
     return flow
+
+
+def make_schedule(config: Tvl1Config) -> Schedule:
+    """Return what the solver does under these parameters."""
+    preset = PRESETS[config.mode]
+    return replace(
+        preset,
+        time_step=config.time_step,
+        attachment=config.attachment,
+        tightness=preset.tightness if config.tightness is None else (config.tightness,),
+        num_scales=config.num_scales or preset.num_scales,
+        num_warps=config.num_warps or preset.num_warps,
+        num_inner=config.num_inner or preset.num_inner,
+    )
 
 
 def check_frame_pair(
@@ -103,8 +155,54 @@ def check_frame_pair(
 ) -> None:
     """Raise ValueError unless both are uint8 [H, W] of one size, no side too short."""
     check_array("frame0", frame0, dtype=np.uint8, axes="H W")
+    _check_size_and_partner(frame0, frame1, min_side_px=min_side_px)
+
+
+def _check_gray_pair(frame0: npt.NDArray[Any], frame1: npt.NDArray[Any]) -> None:
+    if not isinstance(frame0, np.ndarray) or frame0.dtype != np.float32:
+        check_frame_pair(frame0, frame1)
+        return
+    check_array("frame0", frame0, dtype=np.float32, axes="H W")
+    _check_size_and_partner(frame0, frame1, min_side_px=_MIN_SIDE_PX)
+    _check_gray("frame0", frame0)
+    _check_gray("frame1", frame1)
+
+
+def _check_size_and_partner(
+    frame0: npt.NDArray[Any], frame1: npt.NDArray[Any], *, min_side_px: int
+) -> None:
     height, width = frame0.shape
     if min(height, width) < min_side_px:
         least = f"{min_side_px}x{min_side_px}"
         raise ValueError(f"frame0 must be at least {least} pixels, got {width}x{height}")
-    check_array("frame1", frame1, dtype=np.uint8, axes="H W", H=height, W=width)
+    check_array("frame1", frame1, dtype=frame0.dtype, axes="H W", H=height, W=width)
+
+
+def _check_gray(name: str, values: npt.NDArray[Any]) -> None:
+    if values.dtype == np.uint8 or values.size == 0:
+        return
+    least, most = float(values.min()), float(values.max())
+    if not np.isfinite([least, most]).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    if least < 0 or most > _MAX_GRAY:
+        raise ValueError(f"{name} must be within 0..255, got {least:g}..{most:g}")
+
+
+class _Solvers(threading.local):
+    """The calling thread's solvers, with their buffers, for the sizes it used last."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[tuple[int, int], Schedule], "Solver"] = OrderedDict()
+
+    def get(self, size: tuple[int, int], schedule: Schedule) -> "Solver":
+        from flow.tvl1_solver import Solver  # numba loads when the first flow is wanted
+
+        key = (size, schedule)
+        solver = self._kept.pop(key, None) or Solver(size, schedule)
+        self._kept[key] = solver
+        while len(self._kept) > _KEPT_SIZES:
+            self._kept.popitem(last=False)
+        return solver
+
+
+_solvers = _Solvers()

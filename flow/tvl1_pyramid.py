@@ -6,14 +6,14 @@
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from flow.jit import kernel
 
 Plane = npt.NDArray[np.float32]
 PAD = 4
 """Pixels around a padded plane; one more to the right."""
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def halve(image, half, line):
     """Filter by [1 3 3 1] / 8 along both axes and keep every other pixel; border repeated.
 
@@ -38,36 +38,31 @@ def halve(image, half, line):
             half[y, x] = eighth * (ends + three * near)
 
 
-@njit(nogil=True, cache=True)
-def resize(image, columns, column_weights, rows, row_weights, resized):
-    """Resize [h, w] to [H, W] bilinearly; see `resize_table` for the four tables."""
+@kernel
+def resize(image, columns, rows, resized):
+    """Resize [h, w] to [H, W] bilinearly: pixel (y, x) lies at (rows[y], columns[x])."""
     last_y, last_x = image.shape[0] - 1, image.shape[1] - 1
     height, width = resized.shape
     for y in range(height):
-        above, below = image[rows[y]], image[min(rows[y] + 1, last_y)]
+        top = int(rows[y])
+        down = rows[y] - np.float32(top)
+        above, below = image[top], image[min(top + 1, last_y)]
         for x in range(width):
-            left, right = columns[x], min(columns[x] + 1, last_x)
-            top = above[left] + column_weights[x] * (above[right] - above[left])
-            bottom = below[left] + column_weights[x] * (below[right] - below[left])
-            resized[y, x] = top + row_weights[y] * (bottom - top)
+            left = int(columns[x])
+            right = min(left + 1, last_x)
+            across = columns[x] - np.float32(left)
+            first = above[left] + across * (above[right] - above[left])
+            second = below[left] + across * (below[right] - below[left])
+            resized[y, x] = first + down * (second - first)
 
 
-def resize_table(
-    length: int, source_length: int, ratio: float
-) -> tuple[npt.NDArray[np.int64], Plane]:
-    """Return, per output pixel, the first of its two source pixels and the weight of the second.
-
-    Args:
-        length: Output pixels.
-        source_length: Source pixels; outside them the border repeats.
-        ratio: Source pixels per output pixel.
-    """
-    at = np.clip((np.arange(length) + 0.5) * ratio - 0.5, 0, source_length - 1)
-    first = np.floor(at).astype(np.int64)
-    return first, (at - first).astype(np.float32)
+def source_positions(pixels: npt.NDArray[np.int64], source_length: int, ratio: float) -> Plane:
+    """Return where pixels lie in a source with `ratio` pixels for each, inside its centres."""
+    at = np.clip((pixels + 0.5) * ratio - 0.5, 0, source_length - 1)
+    return at.astype(np.float32)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def pad_repeat(image, padded):
     """Copy [H, W] into [H + 2 PAD, W + 2 PAD + 1], repeating the border."""
     height, width = image.shape
@@ -81,7 +76,7 @@ def pad_repeat(image, padded):
             to[x] = row[width - 1]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def pad_zero_with_gradient(image, padded):
     """Copy [H, W] and its central differences into [3, H + 2 PAD, W + 2 PAD + 1], zero around.
 

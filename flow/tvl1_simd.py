@@ -14,7 +14,7 @@ so that the iteration needs no multiplication by t.
 """
 
 import numpy as np
-from numba import njit
+from flow.jit import kernel
 
 from flow.simd import LANES, fma, from_left, from_right, load, reduce_add, rsqrt, splat, store, vmax, vmin
 
@@ -27,25 +27,28 @@ _TINY = np.float32(1e-12)
 # ---------------------------------------------------------------- iterations
 
 
-@njit(nogil=True, cache=True)
-def _primal(state, at, u1, u2, div1, div2, tau, low, high):
-    """Thresholding step, then u = v + theta div p, both components."""
+@kernel
+def _primal(state, at, u, divergence, bounds):
+    """Thresholding step TH, then u = v + theta div p, both components."""
+    tau, low, high = bounds
     gx, gy = load(state, at + GX), load(state, at + GY)
-    residual = fma(gx, u1, fma(gy, u2, load(state, at + RHO)))
+    residual = fma(gx, u[0], fma(gy, u[1], load(state, at + RHO)))
     step = vmin(vmax(residual * load(state, at + NI), low), high)
-    return fma(tau, div1, fma(step, gx, u1)), fma(tau, div2, fma(step, gy, u2))
+    v1, v2 = fma(step, gx, u[0]), fma(step, gy, u[1])
+    return fma(tau, divergence[0], v1), fma(tau, divergence[1], v2)
 
 
-@njit(nogil=True, cache=True)
-def _dual(state, at, second, dx, dy, one, tiny):
+@kernel
+def _dual(state, at, second, gradient, one):
     """p = (p + grad u) / (1 + |grad u|) for the plane at `at` and the next, whose p is given."""
-    squared = fma(dx, dx, fma(dy, dy, tiny))
+    dx, dy = gradient
+    squared = fma(dx, dx, fma(dy, dy, splat(_TINY)))
     weight = one / fma(squared, rsqrt(squared), one)
     store(state, at, (load(state, at) + dx) * weight)
     store(state, at + LANES, (second + dy) * weight)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _edge(width, blocks):
     """Offsets of columns W - 1 and W in a row; equal if there is no padding."""
     last = (width - 1) % blocks * BLOCK + (width - 1) // blocks
@@ -54,7 +57,7 @@ def _edge(width, blocks):
     return last, width % blocks * BLOCK + width // blocks
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _close_row(state, row, edge, blocks):
     """Let column W repeat column W - 1, and the spare block be the right neighbour of the last."""
     for plane in (U1, U2):
@@ -64,20 +67,17 @@ def _close_row(state, row, edge, blocks):
         store(state, start + blocks * BLOCK, from_right(load(state, start), last))
 
 
-@njit(nogil=True, cache=True)
-def _change(error, mask, block, new1, old1, new2, old2):
-    """Add the squared change of both components; mask is 0 in the padding."""
-    change1, change2 = new1 - old1, new2 - old2
-    return fma(load(mask, block * LANES), fma(change1, change1, change2 * change2), error)
+@kernel
+def _squared_change(change1, change2):
+    return fma(change1, change1, change2 * change2)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _first_row(state, row, edge, blocks, tau, high, mask):
     """New u of row 0; p above it is zero."""
     zero = splat(_f(0))
     error = zero
-    tau_, high_ = splat(tau), splat(high)
-    low_ = zero - high_
+    bounds = (splat(tau), zero - splat(high), splat(high))
     end = row + (blocks - 1) * BLOCK
     left1 = from_left(zero, load(state, end + P11))
     left2 = from_left(zero, load(state, end + P21))
@@ -88,22 +88,22 @@ def _first_row(state, row, edge, blocks, tau, high, mask):
         div1 = (p11 - left1) + load(state, at + P12)
         div2 = (p21 - left2) + load(state, at + P22)
         left1, left2 = p11, p21
-        new1, new2 = _primal(state, at, u1, u2, div1, div2, tau_, low_, high_)
+        new1, new2 = _primal(state, at, (u1, u2), (div1, div2), bounds)
         if mask is not None:
-            error = _change(error, mask, block, new1, u1, new2, u2)
+            weight = load(mask, block * LANES)
+            error = fma(weight, _squared_change(new1 - u1, new2 - u2), error)
         store(state, at + U1, new1)
         store(state, at + U2, new2)
     _close_row(state, row, edge, blocks)
     return error
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _inner_row(state, row, stride, edge, blocks, tau, high, mask):  # noqa: PLR0915
     """New u of a row and, while it is in registers, new p of the row above."""
-    zero, one, tiny = splat(_f(0)), splat(_f(1)), splat(_TINY)
+    zero, one = splat(_f(0)), splat(_f(1))
     error = zero
-    tau_, high_ = splat(tau), splat(high)
-    low_ = zero - high_
+    bounds = (splat(tau), zero - splat(high), splat(high))
     end = row + (blocks - 1) * BLOCK
     left1 = from_left(zero, load(state, end + P11))
     left2 = from_left(zero, load(state, end + P21))
@@ -117,40 +117,41 @@ def _inner_row(state, row, stride, edge, blocks, tau, high, mask):  # noqa: PLR0
         div1 = (p11 - left1) + (load(state, at + P12) - up12)
         div2 = (p21 - left2) + (load(state, at + P22) - up22)
         left1, left2 = p11, p21
-        new1, new2 = _primal(state, at, u1, u2, div1, div2, tau_, low_, high_)
+        new1, new2 = _primal(state, at, (u1, u2), (div1, div2), bounds)
         if mask is not None:
-            error = _change(error, mask, block, new1, u1, new2, u2)
+            weight = load(mask, block * LANES)
+            error = fma(weight, _squared_change(new1 - u1, new2 - u2), error)
         store(state, at + U1, new1)
         store(state, at + U2, new2)
         next1, next2 = load(state, up + BLOCK + U1), load(state, up + BLOCK + U2)
-        _dual(state, up + P11, up12, next1 - above1, new1 - above1, one, tiny)
-        _dual(state, up + P21, up22, next2 - above2, new2 - above2, one, tiny)
+        _dual(state, up + P11, up12, (next1 - above1, new1 - above1), one)
+        _dual(state, up + P21, up22, (next2 - above2, new2 - above2), one)
         above1, above2 = next1, next2
     _close_row(state, row, edge, blocks)
     return error
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _last_dual_row(state, row, blocks):
     """New p of the last row, where the downward derivative of u is zero."""
-    zero, one, tiny = splat(_f(0)), splat(_f(1)), splat(_TINY)
+    zero, one = splat(_f(0)), splat(_f(1))
     for block in range(blocks):
         at = row + block * BLOCK
         right = at + BLOCK
         dx1 = load(state, right + U1) - load(state, at + U1)
         dx2 = load(state, right + U2) - load(state, at + U2)
-        _dual(state, at + P11, load(state, at + P12), dx1, zero, one, tiny)
-        _dual(state, at + P21, load(state, at + P22), dx2, zero, one, tiny)
+        _dual(state, at + P11, load(state, at + P12), (dx1, zero), one)
+        _dual(state, at + P21, load(state, at + P22), (dx2, zero), one)
 
 
-@njit(nogil=True, cache=True)
-def iterate(state, size, blocks, stride, tau, high, count):
+@kernel
+def iterate(state, layout, tau, high, count):
     """Run `count` iterations in place, each following its predecessor one row behind.
 
     Iteration j may update row y - 1 as soon as iteration j - 1 has updated row y, so all of them
     advance together and only count + 2 rows need to stay in the cache.
     """
-    height, width = size
+    height, width, blocks, stride = layout
     edge = _edge(width, blocks)
     for front in range(height + count):
         for y in range(min(front, height), max(front - count, -1), -1):
@@ -163,14 +164,14 @@ def iterate(state, size, blocks, stride, tau, high, count):
                 _last_dual_row(state, row - stride, blocks)
 
 
-@njit(nogil=True, cache=True)
-def iterate_until(state, size, blocks, stride, tau, high, limit, count, mask):
+@kernel
+def iterate_until(state, layout, tau, high, limit, count, mask):
     """Run up to `count` iterations, stopping after the one whose change is at most `limit`.
 
     Returns the last sum of |u_new - u|^2 over all pixels, in scaled units, added in float64 per
     row. (OpenCV adds all pixels one by one in float32.) mask is 1 in columns, 0 in padding.
     """
-    height, width = size
+    height, width, blocks, stride = layout
     edge = _edge(width, blocks)
     error = np.inf
     for _ in range(count):

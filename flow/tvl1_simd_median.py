@@ -10,7 +10,7 @@ Runs on float32 for equality with cv2.medianBlur, or on int16, twice as many pix
 """
 
 import numpy as np
-from numba import njit
+from flow.jit import kernel
 
 from flow.simd import LANES, load, pack_i16, round_even, splat, store, unpack_i16, vmax, vmin
 from flow.tvl1_simd import BLOCK, U1, U2
@@ -23,7 +23,7 @@ _SMALLEST = np.float32(1e-30)
 _f = np.float32
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _sort_column(rows, planes, ranks, to, rank_stride):
     """Sort five rows (offsets in `rows`) lane by lane into ranks, smallest first."""
     a, b, c = load(planes, rows[0] + to), load(planes, rows[1] + to), load(planes, rows[2] + to)
@@ -44,7 +44,7 @@ def _sort_column(rows, planes, ranks, to, rank_stride):
     store(ranks, to + 4 * rank_stride, e)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _median_of_columns(ranks, at, rank_stride):  # noqa: PLR0915
     """Median of the five sorted columns around `at`; c20 is the smallest of the middle one."""
     c00 = load(ranks, at - 4 * LANES)
@@ -129,7 +129,7 @@ def _median_of_columns(ranks, at, rank_stride):  # noqa: PLR0915
     return c12
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _fill_margins(planes, row, width, blocks):
     """Columns left of 0 and right of W - 1 repeat those, in padding and margins."""
     span = 2 * LANES
@@ -147,7 +147,7 @@ def _fill_margins(planes, row, width, blocks):
             planes[to + LANES] = planes[at + LANES]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _sort_row(planes, y, height, row_stride, ranks):
     """Sort the five pixels above and below each pixel of row y."""
     r0, r1 = max(y - 2, 0) * row_stride, max(y - 1, 0) * row_stride
@@ -157,10 +157,10 @@ def _sort_row(planes, y, height, row_stride, ranks):
         _sort_column(rows, planes, ranks, at, row_stride)
 
 
-@njit(nogil=True, cache=True)
-def median_exact(state, planes, ranks, size, blocks, stride):
+@kernel
+def median_exact(state, planes, ranks, layout):
     """Replace u by its 5x5 median, bit for bit as cv2.medianBlur does."""
-    height, width = size
+    height, width, blocks, stride = layout
     row_stride = (blocks + 2 * MARGIN) * 2 * LANES
     first = MARGIN * 2 * LANES
     for y in range(height):
@@ -177,7 +177,7 @@ def median_exact(state, planes, ranks, size, blocks, stride):
             store(state, to + U2, _median_of_columns(ranks, at + LANES, row_stride))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _largest(state, height, blocks, stride):
     """Largest absolute component of u."""
     zero = splat(_f(0))
@@ -193,15 +193,15 @@ def _largest(state, height, blocks, stride):
     return ends.max()
 
 
-@njit(nogil=True, cache=True)
-def median_int16(state, planes, ranks, size, blocks, stride):
-    """Replace u by its 5x5 median to within max|u| / 65534."""
-    height, width = size
+@kernel
+def median_int16(state, planes, ranks, layout, ratio):
+    """Replace u by ratio * its 5x5 median, to within max|u| / 65534 (padding included)."""
+    height, width, blocks, stride = layout
     largest = _largest(state, height, blocks, stride)
-    if largest < _SMALLEST:
+    if largest < _SMALLEST:  # nothing to filter, and its reciprocal could overflow
         return
     step = largest / _INT16_MAX
-    down, up = splat(_f(1) / step), splat(step)
+    down, up = splat(_f(1) / step), splat(ratio * step)
     limit = splat(_INT16_MAX)
     row_stride = (blocks + 2 * MARGIN) * 2 * LANES
     first = MARGIN * 2 * LANES

@@ -4,7 +4,7 @@ The layout is that of `flow.tvl1_simd`.
 """
 
 import numpy as np
-from numba import njit
+from flow.jit import kernel
 
 from flow.simd import (
     LANES,
@@ -21,16 +21,16 @@ from flow.simd import (
     vmin,
 )
 from flow.tvl1_pyramid import PAD
-from flow.tvl1_simd import BLOCK, GX, GY, NI, P11, RHO, U1, U2
+from flow.tvl1_simd import BLOCK, GX, GY, NI, P11, P12, RHO, U1, U2
 
 _f = np.float32
 _MIN_SQUARED_GRADIENT = np.float32(np.finfo(np.float32).eps)
 _SUBPIXELS = np.float32(32)
 _OPENCV_A = np.float32(-0.75)
-CUBIC_A = float(__import__("os").environ.get("CUBIC_A", "-0.5"))
+_CATMULL_ROM_A = np.float32(-0.5)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def pack_plane(image, packed, blocks):
     """Copy a plane [H, W] into blocks; padding repeats the last column."""
     height, width = image.shape
@@ -42,42 +42,41 @@ def pack_plane(image, packed, blocks):
                 packed[row + block * LANES + lane] = image[y, x]
 
 
-@njit(nogil=True, cache=True)
-def seed(state, coarse, columns, column_weights, rows, row_weights, scale, blocks, stride):
-    """Start a level: u = scale * coarse flow, resized; p = 0.
+@kernel
+def seed(state, coarse, columns, rows, scale, layout):
+    """Start a level: u = scale * coarse flow, resized bilinearly; p = 0.
 
-    coarse is [2, h, w]; sample (y, x) of the fine level lies between rows[y] and rows[y] + 1 and
-    so on, at the given weight of the second.
+    coarse is [2, h, w]; column x (in block order) lies at columns[x] of it, row y at rows[y].
     """
+    height, _, blocks, stride = layout
     num_rows, num_columns = coarse.shape[1:]
-    height = len(rows)
     zero = splat(_f(0))
-    line = np.empty(num_columns, np.float32)
+    line = np.empty(num_columns + 4, np.float32)
     for at in range(0, stride, LANES):
         store(state, at, zero)
     for y in range(height):
-        row = (y + 1) * stride
+        first = int(rows[y])
+        share = rows[y] - _f(first)
         for plane in range(2):
-            above = coarse[plane, rows[y]]
-            below = coarse[plane, min(rows[y] + 1, num_rows - 1)]
+            above = coarse[plane, first]
+            below = coarse[plane, min(first + 1, num_rows - 1)]
             for x in range(num_columns):
-                line[x] = scale * (above[x] + row_weights[y] * (below[x] - above[x]))
-            for lane in range(LANES):
-                at = row + U1 + plane * LANES + lane
-                for x in range(lane * blocks, (lane + 1) * blocks):
-                    left = columns[x]
-                    right = min(left + 1, num_columns - 1)
-                    state[at] = line[left] + column_weights[x] * (line[right] - line[left])
-                    at += BLOCK
-        for block in range(blocks):
-            for plane in range(4):
-                store(state, row + block * BLOCK + P11 + plane * LANES, zero)
+                line[x] = scale * (above[x] + share * (below[x] - above[x]))
+            line[num_columns:] = line[num_columns - 1]
+            for block in range(blocks):
+                x = load(columns, block * LANES)
+                left = floor(x)
+                taps = gather_taps(line, to_int(left), 0)
+                at = (y + 1) * stride + block * BLOCK
+                store(state, at + U1 + plane * LANES, fma(x - left, taps[1] - taps[0], taps[0]))
+                store(state, at + P11 + plane * 2 * LANES, zero)
+                store(state, at + P12 + plane * 2 * LANES, zero)
 
 
-@njit(nogil=True, cache=True)
-def unpack_flow(state, scale, blocks, stride, flow):
+@kernel
+def unpack_flow(state, scale, layout, flow):
     """Write scale * u to flow [2, H, W]."""
-    _, height, width = flow.shape
+    height, width, blocks, stride = layout
     for y in range(height):
         for plane in range(2):
             line = flow[plane, y]
@@ -88,7 +87,7 @@ def unpack_flow(state, scale, blocks, stride, flow):
                     at += BLOCK
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _cubic_weights(f, a):
     """Weights of the four taps around a sample at fraction f, cubic convolution."""
     one = splat(_f(1))
@@ -100,7 +99,7 @@ def _cubic_weights(f, a):
     return first, second, third, one - first - second - third
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _slope_weights(f):
     """Weights of the four taps for the derivative: central differences, interpolated linearly."""
     half = splat(_f(0.5))
@@ -109,13 +108,13 @@ def _slope_weights(f):
     return first, second, splat(_f(0)) - first, splat(_f(0)) - second
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _dot(taps, weights):
     near = fma(taps[1], weights[1], taps[0] * weights[0])
     return near + fma(taps[3], weights[3], taps[2] * weights[2])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _store_linear(state, at, value0, value, gx, gy, u1, u2, inverse_t):
     """Store the linearisation around u: g', n' and rho_c."""
     constant = value - value0 - fma(gx, u1, gy * u2)
@@ -128,13 +127,13 @@ def _store_linear(state, at, value0, value, gx, gy, u1, u2, inverse_t):
     store(state, at + RHO, constant)
 
 
-@njit(nogil=True, cache=True)
-def linearise(state, packed0, padded1, columns, size, blocks, stride, inverse_t):
+@kernel
+def linearise(state, packed0, padded1, columns, layout, inverse_t):
     """Sample frame1 and its gradient at x + u, one 4x4 patch per pixel for all three.
 
     padded1 repeats the border PAD pixels far, so beyond it the gradient is zero.
     """
-    height, width = size
+    height, width, blocks, stride = layout
     stride1 = width + 2 * PAD + 1
     low, high_x, high_y = splat(_f(-2)), splat(_f(width + 1)), splat(_f(height + 1))
     for y in range(height):
@@ -147,8 +146,8 @@ def linearise(state, packed0, padded1, columns, size, blocks, stride, inverse_t)
             floor_x, floor_y = floor(at_x), floor(at_y)
             index = multiply_add_int(to_int(floor_y), stride1, to_int(floor_x))
             first = (PAD - 1) * stride1 + PAD - 1
-            wx, sx = _cubic_weights(at_x - floor_x, _f(CUBIC_A)), _slope_weights(at_x - floor_x)
-            wy, sy = _cubic_weights(at_y - floor_y, _f(CUBIC_A)), _slope_weights(at_y - floor_y)
+            wx, sx = _cubic_weights(at_x - floor_x, _CATMULL_ROM_A), _slope_weights(at_x - floor_x)
+            wy, sy = _cubic_weights(at_y - floor_y, _CATMULL_ROM_A), _slope_weights(at_y - floor_y)
             taps = gather_taps(padded1, index, first)
             line = _dot(taps, wx)
             value, gx, gy = line * wy[0], _dot(taps, sx) * wy[0], line * sy[0]
@@ -168,7 +167,7 @@ def linearise(state, packed0, padded1, columns, size, blocks, stride, inverse_t)
             _store_linear(state, at, value0, value, gx, gy, u1, u2, inverse_t)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _sample(padded, index, first, stride1, wx, wy):
     """Bicubic sample of a padded plane."""
     value = _dot(gather_taps(padded, index, first), wx) * wy[0]
@@ -177,13 +176,13 @@ def _sample(padded, index, first, stride1, wx, wy):
     return fma(_dot(gather_taps(padded, index, first + 3 * stride1), wx), wy[3], value)
 
 
-@njit(nogil=True, cache=True)
-def linearise_opencv(state, packed0, planes1, columns, size, blocks, stride, inverse_t):
+@kernel
+def linearise_opencv(state, packed0, planes1, columns, layout, inverse_t):
     """Sample frame1 and its central differences (planes1, zero outside) as cv2.remap does.
 
     Cubic convolution with A = -0.75 at coordinates rounded to 1/32 pixel.
     """
-    height, width = size
+    height, width, blocks, stride = layout
     stride1 = width + 2 * PAD + 1
     low, high_x, high_y = splat(_f(-3)), splat(_f(width + 2)), splat(_f(height + 2))
     parts, part = splat(_SUBPIXELS), splat(_f(1) / _SUBPIXELS)
