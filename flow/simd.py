@@ -72,7 +72,7 @@ def _register_operator(symbol: Any, emit: str) -> None:
         cases = (signature(F32, F32, F32),)
 
     @lower_builtin(symbol, F32, F32)
-    def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+    def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return getattr(builder, emit)(*args)
 
 
@@ -112,16 +112,18 @@ def _load_codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return builder.load(pointer, align=2)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load(typingctx, array, index):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # One register of a flat float32 or int16 array from `index` on; no bounds check.
+@intrinsic
+def load(typingctx, array, index):
+    """One register of a flat float32 or int16 array from `index` on; no bounds check."""
+
     kind = F32 if array.dtype == types.float32 else I16
     return kind(array, types.intp), _load_codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def store(typingctx, array, index, value):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # Write a vector to a flat array of its element type from `index` on.
+@intrinsic
+def store(typingctx, array, index, value):
+    """Write a vector to a flat array of its element type from `index` on."""
+
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         pointer = _pointer(context, builder, sig.args[0], args[0], args[1], args[2].type)
         builder.store(args[2], pointer, align=2)
@@ -130,26 +132,28 @@ def store(typingctx, array, index, value):  # type: ignore[no-untyped-def]  # no
     return types.void(array, types.intp, value), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def splat(typingctx, scalar):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # The same float32 in every lane.
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def splat(typingctx, scalar):
+    """The same float32 in every lane."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _splat(builder, args[0], F32.llvm_type)
 
     return F32(types.float32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def fma(typingctx, a, b, c):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # a * b + c, rounded once.
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def fma(typingctx, a, b, c):
+    """a * b + c, rounded once."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _call(builder, f"llvm.fma.{_name(F32)}", F32.llvm_type, args)
 
     return F32(F32, F32, F32), codegen
 
 
 def _select_codegen(compare: str) -> Any:
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         if sig.return_type == F32:
             is_first = builder.fcmp_ordered(compare, *args)
         else:
@@ -159,22 +163,25 @@ def _select_codegen(compare: str) -> Any:
     return codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def vmin(typingctx, a, b):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # The smaller of each lane; b where either is NaN (vminps).
+@intrinsic
+def vmin(typingctx, a, b):
+    """The smaller of each lane; b where either is NaN (vminps)."""
+
     return a(a, b), _select_codegen("<")
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def vmax(typingctx, a, b):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # The larger of each lane; b where either is NaN (vmaxps).
+@intrinsic
+def vmax(typingctx, a, b):
+    """The larger of each lane; b where either is NaN (vmaxps)."""
+
     return a(a, b), _select_codegen(">")
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def rsqrt(typingctx, a):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # 1 / sqrt(a) to 12 bits (AVX2) or 14 bits (AVX-512).
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def rsqrt(typingctx, a):
+    """1 / sqrt(a) to 12 bits (AVX2) or 14 bits (AVX-512)."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         if LANES == 16:
             zero = ir.Constant(F32.llvm_type, None)
             args = [args[0], zero, ir.IntType(16)(-1)]
@@ -183,55 +190,61 @@ def rsqrt(typingctx, a):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
     return F32(F32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def sqrt(typingctx, a):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # Correctly rounded square root.
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def sqrt(typingctx, a):
+    """Correctly rounded square root."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _call(builder, f"llvm.sqrt.{_name(F32)}", F32.llvm_type, args)
 
     return F32(F32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def round_even(typingctx, a):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # Nearest whole number, halves to the even one.
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def round_even(typingctx, a):
+    """Nearest whole number, halves to the even one."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _call(builder, f"llvm.rint.{_name(F32)}", F32.llvm_type, args)
 
     return F32(F32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def floor(typingctx, a):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # Largest whole number not above each lane.
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def floor(typingctx, a):
+    """Largest whole number not above each lane."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _call(builder, f"llvm.floor.{_name(F32)}", F32.llvm_type, args)
 
     return F32(F32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def from_left(typingctx, before, here):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # The left neighbour of each lane: the last lane of `before`, then `here` without its last.
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def from_left(typingctx, before, here):
+    """The left neighbour of each lane: the last lane of `before`, then `here` without its last."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.shuffle_vector(*args, _lanes(range(LANES - 1, 2 * LANES - 1)))
 
     return F32(F32, F32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def from_right(typingctx, here, end):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # `here` without its first lane, then the last lane of `end`.
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def from_right(typingctx, here, end):
+    """`here` without its first lane, then the last lane of `end`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.shuffle_vector(*args, _lanes([*range(1, LANES), 2 * LANES - 1]))
 
     return F32(F32, F32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def pack_i16(typingctx, a, b):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # Two F32 of whole numbers within +-32767 as one I16: the lanes of a, then those of b.
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def pack_i16(typingctx, a, b):
+    """Two F32 of whole numbers within +-32767 as one I16: the lanes of a, then those of b."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         half = ir.VectorType(ir.IntType(16), LANES)
         parts = [builder.trunc(builder.fptosi(arg, I32.llvm_type), half) for arg in args]
         return _concatenate(builder, parts)
@@ -239,9 +252,10 @@ def pack_i16(typingctx, a, b):  # type: ignore[no-untyped-def]  # noqa: ARG001, 
     return I16(F32, F32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def unpack_i16(typingctx, a):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # The two F32 that `pack_i16` joined.
+@intrinsic
+def unpack_i16(typingctx, a):
+    """The two F32 that `pack_i16` joined."""
+
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         halves = []
         for first in (0, LANES):
@@ -254,10 +268,11 @@ def unpack_i16(typingctx, a):  # type: ignore[no-untyped-def]  # noqa: ARG001, D
     return types.UniTuple(F32, 2)(I16), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def reduce_add(typingctx, a):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # Sum of all lanes as float64, in lane order.
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def reduce_add(typingctx, a):
+    """Sum of all lanes as float64, in lane order."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         total = ir.Constant(ir.DoubleType(), 0.0)
         for lane in range(LANES):
             value = builder.extract_element(args[0], _INT32(lane))
@@ -267,19 +282,33 @@ def reduce_add(typingctx, a):  # type: ignore[no-untyped-def]  # noqa: ARG001, D
     return types.float64(F32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def to_int(typingctx, a):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # Whole float32 values as int32.
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def is_zero(typingctx, a):
+    """Whether all lanes are zero."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        other = builder.fcmp_unordered("!=", args[0], ir.Constant(F32.llvm_type, None))
+        bits = ir.IntType(LANES)
+        return builder.icmp_unsigned("==", builder.bitcast(other, bits), bits(0))
+
+    return types.boolean(F32), codegen
+
+
+@intrinsic
+def to_int(typingctx, a):
+    """Whole float32 values as int32."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.fptosi(args[0], I32.llvm_type)
 
     return I32(F32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def multiply_add_int(typingctx, a, factor, b):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # a * factor + b for I32 a and b and a scalar factor.
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def multiply_add_int(typingctx, a, factor, b):
+    """a * factor + b for I32 a and b and a scalar factor."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         factor_int = builder.trunc(args[1], _INT32)
         return builder.add(
             builder.mul(args[0], _splat(builder, factor_int, I32.llvm_type)), args[2]
@@ -288,10 +317,14 @@ def multiply_add_int(typingctx, a, factor, b):  # type: ignore[no-untyped-def]  
     return I32(I32, types.intp, I32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def gather_taps(typingctx, array, index, offset):  # type: ignore[no-untyped-def]  # noqa: ARG001, D103
-    # Four vectors: array[offset + index + k] for k = 0..3. Each lane's four neighbours are one
-    # 128-bit load; three loads out of four and all gather instructions are saved.
+@intrinsic
+def gather_taps(typingctx, array, index, offset):
+    """Four vectors: array[offset + index + k] for k = 0..3.
+
+    Each lane's four neighbours are one 128-bit load; three loads out of four and all gather
+    instructions are saved.
+    """
+
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         four = ir.VectorType(ir.FloatType(), 4)
         base = builder.gep(

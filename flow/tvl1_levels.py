@@ -35,7 +35,7 @@ class Level(Protocol):
         """Take float32 [H, W] grey images."""
 
     def seed(self, coarse: Plane, scale: float, *, tightness: float) -> None:
-        """Set u = scale * coarse flow [2, h, w], resized; p = 0; theta = tightness."""
+        """Set u = scale * coarse flow [h, w, 2], resized; p = 0; theta = tightness."""
 
     def median(self, *, tightness: float) -> None:
         """Replace u by its 5x5 median; theta = tightness from here on."""
@@ -50,7 +50,7 @@ class Level(Protocol):
         """Iterate at most count times, until the sum of |u_new - u|^2 <= limit; return it."""
 
     def flow(self) -> Plane:
-        """Return u, [2, H, W]; valid until the next call."""
+        """Return a new array of u, [H, W, 2]."""
 
 
 def make_level(size: Size, coarse_size: Size, config: LevelConfig) -> Level:
@@ -105,7 +105,8 @@ class PlainLevel:
 
     def seed(self, coarse: Plane, scale: float, *, tightness: float) -> None:
         self._tightness = tightness
-        for plane, resized in zip(coarse, self._flow, strict=True):
+        for component, resized in enumerate(self._flow):
+            plane = np.ascontiguousarray(coarse[..., component])
             tvl1_pyramid.resize(plane, self._columns, self._rows, resized)
         self._flow *= np.float32(scale)
         self._dual[:] = 0
@@ -145,7 +146,7 @@ class PlainLevel:
         return change
 
     def flow(self) -> Plane:
-        return self._flow
+        return np.ascontiguousarray(self._flow.transpose(1, 2, 0))
 
 
 class SimdLevel:
@@ -172,7 +173,7 @@ class SimdLevel:
         kind = np.float32 if config.is_opencv else np.int16
         self._median_planes = np.zeros(height * span, kind)
         self._median_ranks = np.zeros(5 * span, kind)
-        self._flow = np.zeros((2, *size), np.float32)
+        self._median_copies = tvl1_simd_median.margin_copies(width, blocks)
         self._scale = 1.0
         """t = tau / theta: the state holds t * u."""
         self._high = np.float32(0)
@@ -194,12 +195,12 @@ class SimdLevel:
     def median(self, *, tightness: float) -> None:
         before = self._scale
         self._set_tightness(tightness)
-        buffers = (self._state, self._median_planes, self._median_ranks)
+        planes = (self._median_planes, self._median_ranks, self._median_copies)
         if self._config.is_opencv:
-            tvl1_simd_median.median_exact(*buffers, self._layout)
+            tvl1_simd_median.median_exact(self._state, *planes, self._layout)
         else:
             ratio = np.float32(self._scale / before)
-            tvl1_simd_median.median_int16(*buffers, self._layout, ratio)
+            tvl1_simd_median.median_int16(self._state, *planes, self._layout, ratio)
 
     def linearise(self) -> None:
         inverse = np.float32(1 / self._scale)
@@ -223,5 +224,6 @@ class SimdLevel:
 
     def flow(self) -> Plane:
         inverse = np.float32(1 / self._scale)
-        tvl1_simd_warp.unpack_flow(self._state, inverse, self._layout, self._flow)
-        return self._flow
+        flow = np.empty((*self._layout[:2], 2), np.float32)
+        tvl1_simd_warp.unpack_flow(self._state, inverse, self._layout, flow)
+        return flow

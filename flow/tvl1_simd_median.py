@@ -10,6 +10,7 @@ Runs on float32 for equality with cv2.medianBlur, or on int16, twice as many pix
 """
 
 import numpy as np
+import numpy.typing as npt
 from flow.jit import kernel
 
 from flow.simd import LANES, load, pack_i16, round_even, splat, store, unpack_i16, vmax, vmin
@@ -129,22 +130,26 @@ def _median_of_columns(ranks, at, rank_stride):  # noqa: PLR0915
     return c12
 
 
+def margin_copies(width: int, blocks: int) -> npt.NDArray[np.int64]:
+    """Return which elements of a row to copy, [2, N] (from, to): padding and margins.
+
+    Columns left of 0 repeat column 0, those right of W - 1 repeat W - 1.
+    """
+    block, lane = np.mgrid[-MARGIN : blocks + MARGIN, 0:LANES]
+    column = lane * blocks + block
+    is_copy = (column < 0) | (column >= width) | (block < 0) | (block >= blocks)
+    source = np.clip(column, 0, width - 1)
+    to = (block + MARGIN) * 2 * LANES + lane
+    start = (source % blocks + MARGIN) * 2 * LANES + source // blocks
+    pairs = np.stack([start[is_copy], to[is_copy]])
+    return np.concatenate([pairs, pairs + LANES], axis=1)
+
+
 @kernel
-def _fill_margins(planes, row, width, blocks):
-    """Columns left of 0 and right of W - 1 repeat those, in padding and margins."""
-    span = 2 * LANES
-    for x in range(width, blocks * LANES):
-        for lane in (x // blocks, x // blocks + LANES):
-            source = (width - 1) // blocks + (lane - x // blocks)
-            at = row + (MARGIN + (width - 1) % blocks) * span + source
-            planes[row + (MARGIN + x % blocks) * span + lane] = planes[at]
-    for beyond in (-2, -1, blocks, blocks + 1):
-        for lane in range(LANES):
-            x = min(max(lane * blocks + beyond, 0), width - 1)
-            at = row + (MARGIN + x % blocks) * span + x // blocks
-            to = row + (MARGIN + beyond) * span + lane
-            planes[to] = planes[at]
-            planes[to + LANES] = planes[at + LANES]
+def _fill_margins(planes, row, copies):
+    for index in range(copies.shape[1]):
+        to, start = np.uintp(row + copies[1, index]), np.uintp(row + copies[0, index])
+        planes[to] = planes[start]
 
 
 @kernel
@@ -158,9 +163,9 @@ def _sort_row(planes, y, height, row_stride, ranks):
 
 
 @kernel
-def median_exact(state, planes, ranks, layout):
+def median_exact(state, planes, ranks, copies, layout):
     """Replace u by its 5x5 median, bit for bit as cv2.medianBlur does."""
-    height, width, blocks, stride = layout
+    height, _, blocks, stride = layout
     row_stride = (blocks + 2 * MARGIN) * 2 * LANES
     first = MARGIN * 2 * LANES
     for y in range(height):
@@ -168,7 +173,7 @@ def median_exact(state, planes, ranks, layout):
             at, to = (y + 1) * stride + block * BLOCK, y * row_stride + first + block * 2 * LANES
             store(planes, to, load(state, at + U1))
             store(planes, to + LANES, load(state, at + U2))
-        _fill_margins(planes, y * row_stride, width, blocks)
+        _fill_margins(planes, y * row_stride, copies)
     for y in range(height):
         _sort_row(planes, y, height, row_stride, ranks)
         for block in range(blocks):
@@ -194,9 +199,9 @@ def _largest(state, height, blocks, stride):
 
 
 @kernel
-def median_int16(state, planes, ranks, layout, ratio):
+def median_int16(state, planes, ranks, copies, layout, ratio):
     """Replace u by ratio * its 5x5 median, to within max|u| / 65534 (padding included)."""
-    height, width, blocks, stride = layout
+    height, _, blocks, stride = layout
     largest = _largest(state, height, blocks, stride)
     if largest < _SMALLEST:  # nothing to filter, and its reciprocal could overflow
         return
@@ -211,7 +216,7 @@ def median_int16(state, planes, ranks, layout, ratio):
             u1 = vmin(round_even(load(state, at + U1) * down), limit)
             u2 = vmin(round_even(load(state, at + U2) * down), limit)
             store(planes, to, pack_i16(u1, u2))
-        _fill_margins(planes, y * row_stride, width, blocks)
+        _fill_margins(planes, y * row_stride, copies)
     for y in range(height):
         _sort_row(planes, y, height, row_stride, ranks)
         for block in range(blocks):

@@ -11,6 +11,7 @@ from flow.simd import (
     fma,
     floor,
     gather_taps,
+    is_zero,
     load,
     multiply_add_int,
     round_even,
@@ -46,10 +47,10 @@ def pack_plane(image, packed, blocks):
 def seed(state, coarse, columns, rows, scale, layout):
     """Start a level: u = scale * coarse flow, resized bilinearly; p = 0.
 
-    coarse is [2, h, w]; column x (in block order) lies at columns[x] of it, row y at rows[y].
+    coarse is [h, w, 2]; column x (in block order) lies at columns[x] of it, row y at rows[y].
     """
     height, _, blocks, stride = layout
-    num_rows, num_columns = coarse.shape[1:]
+    num_rows, num_columns = coarse.shape[:2]
     zero = splat(_f(0))
     line = np.empty(num_columns + 4, np.float32)
     for at in range(0, stride, LANES):
@@ -58,8 +59,8 @@ def seed(state, coarse, columns, rows, scale, layout):
         first = int(rows[y])
         share = rows[y] - _f(first)
         for plane in range(2):
-            above = coarse[plane, first]
-            below = coarse[plane, min(first + 1, num_rows - 1)]
+            above = coarse[first, :, plane]
+            below = coarse[min(first + 1, num_rows - 1), :, plane]
             for x in range(num_columns):
                 line[x] = scale * (above[x] + share * (below[x] - above[x]))
             line[num_columns:] = line[num_columns - 1]
@@ -75,16 +76,16 @@ def seed(state, coarse, columns, rows, scale, layout):
 
 @kernel
 def unpack_flow(state, scale, layout, flow):
-    """Write scale * u to flow [2, H, W]."""
+    """Write scale * u to flow [H, W, 2]."""
     height, width, blocks, stride = layout
     for y in range(height):
-        for plane in range(2):
-            line = flow[plane, y]
-            for lane in range(LANES):
-                at = (y + 1) * stride + U1 + plane * LANES + lane
-                for x in range(lane * blocks, min((lane + 1) * blocks, width)):
-                    line[x] = scale * state[at]
-                    at += BLOCK
+        line = flow[y]
+        for lane in range(LANES):
+            at = (y + 1) * stride + U1 + lane
+            for x in range(lane * blocks, min((lane + 1) * blocks, width)):
+                line[x, 0] = scale * state[np.uintp(at)]
+                line[x, 1] = scale * state[np.uintp(at + LANES)]
+                at += BLOCK
 
 
 @kernel
@@ -197,10 +198,15 @@ def linearise_opencv(state, packed0, planes1, columns, layout, inverse_t):
             at_x, at_y = round_even(at_x * parts) * part, round_even(at_y * parts) * part
             floor_x, floor_y = floor(at_x), floor(at_y)
             index = multiply_add_int(to_int(floor_y), stride1, to_int(floor_x))
-            wx = _cubic_weights(at_x - floor_x, _OPENCV_A)
-            wy = _cubic_weights(at_y - floor_y, _OPENCV_A)
-            value = _sample(planes1[0], index, first, stride1, wx, wy)
-            gx = _sample(planes1[1], index, first, stride1, wx, wy)
-            gy = _sample(planes1[2], index, first, stride1, wx, wy)
+            part_x, part_y = at_x - floor_x, at_y - floor_y
+            if is_zero(part_x) and is_zero(part_y):  # no motion: the usual case in still scenes
+                value = gather_taps(planes1[0], index, first + stride1)[1]
+                gx = gather_taps(planes1[1], index, first + stride1)[1]
+                gy = gather_taps(planes1[2], index, first + stride1)[1]
+            else:
+                wx, wy = _cubic_weights(part_x, _OPENCV_A), _cubic_weights(part_y, _OPENCV_A)
+                value = _sample(planes1[0], index, first, stride1, wx, wy)
+                gx = _sample(planes1[1], index, first, stride1, wx, wy)
+                gy = _sample(planes1[2], index, first, stride1, wx, wy)
             value0 = load(packed0, (y * blocks + block) * LANES)
             _store_linear(state, at, value0, value, gx, gy, u1, u2, inverse_t)

@@ -31,7 +31,7 @@ class Solver:
             tuple(source_positions(np.arange(n), m, 1 / _OPENCV_STEP) for n, m in zip(c, f, strict=True))
             for f, c in zip(self._sizes, self._sizes[1:], strict=False)
         ]
-        self._still = np.zeros((2, *self._sizes[-1]), np.float32)
+        self._still = np.zeros((*self._sizes[-1], 2), np.float32)
 
     def solve(self, frame0: npt.NDArray[np.generic], frame1: npt.NDArray[np.generic]) -> Plane:
         """Return the flow, float32 [H, W, 2], of two grey frames of this solver's size."""
@@ -49,7 +49,7 @@ class Solver:
                 else:
                     self._warp_opencv(level, self._schedule.epsilon**2 * self._level_area(index))
             flow = level.flow()
-        return np.ascontiguousarray(flow.transpose(1, 2, 0))
+        return flow
 
     def _warp(self, level: Level, tightness: float) -> None:
         """Median, linearisation, a fixed number of iterations."""
