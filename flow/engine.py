@@ -5,23 +5,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from flow.opencv_engines import dis_flow, farneback_flow, opencv_tvl1_flow
 from flow.quantize import DEFAULT_BOUND_PX
-from flow.tvl1 import Tvl1Config, check_frame_pair, tvl1_flow
+from flow.tvl1 import Tvl1Config, tvl1_flow
 from schemas.checks import check_array
 from schemas.errors import ConfigError
 
 FlowEngine = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 """Takes two uint8 [H, W] grey frames, gives float32 [H, W, 2], (dx, dy) in pixels."""
 
-_DIS_MIN_SIDE_PX = 12
-
-FlowEngineName = Literal["opencv", "dis"]
-"""opencv = TV-L1 of OpenCV, the reference (about 1.5 s CPU per 340x256 pair); dis = OpenCV's
-dense inverse search (not TV-L1, two orders of magnitude faster)."""
+FlowEngineName = Literal["tvl1", "opencv", "dis", "farneback"]
+"""tvl1 = our TV-L1 (`flow.tvl1.*`), two orders of magnitude faster than OpenCV's; opencv = TV-L1
+of OpenCV with its defaults, the reference; dis, farneback = other methods of OpenCV, as they are,
+neither is TV-L1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +30,7 @@ class FlowConfig:
     bound_px: float = DEFAULT_BOUND_PX
     """Displacements beyond +-bound_px are clipped before rounding to 8 bit."""
     tvl1: Tvl1Config = field(default_factory=Tvl1Config)
-    """Parameters of TV-L1."""
+    """Parameters of engine tvl1."""
 
     def __post_init__(self) -> None:
         if not self.bound_px > 0:
@@ -46,11 +45,15 @@ def make_flow_engine(name: FlowEngineName, config: FlowConfig) -> FlowEngine:
         config: Its parameters.
 
     Returns:
-        The engine; one thread at a time may call it.
+        The engine; any number of threads may call it.
     """
-    if name == "dis":
-        return partial(_dis_flow, cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM))
-    return partial(tvl1_flow, config=config.tvl1)
+    engines: dict[FlowEngineName, FlowEngine] = {
+        "tvl1": partial(tvl1_flow, config=config.tvl1),
+        "opencv": opencv_tvl1_flow,
+        "dis": dis_flow,
+        "farneback": farneback_flow,
+    }
+    return engines[name]
 
 
 def clip_flow(frames_gray: npt.NDArray[np.uint8], *, engine: FlowEngine) -> npt.NDArray[np.float32]:
@@ -75,16 +78,4 @@ def clip_flow(frames_gray: npt.NDArray[np.uint8], *, engine: FlowEngine) -> npt.
         flow[index] = engine(frames_gray[index], frames_gray[index + 1])
     if len(frames_gray) > 1:
         flow[-1] = flow[-2]
-    return flow
-
-
-def _dis_flow(
-    solver: cv2.DISOpticalFlow,
-    frame0: npt.NDArray[np.uint8],
-    frame1: npt.NDArray[np.uint8],
-) -> npt.NDArray[np.float32]:
-    check_frame_pair(frame0, frame1, min_side_px=_DIS_MIN_SIDE_PX)
-    if np.array_equal(frame0, frame1):
-        return np.zeros((*frame0.shape, 2), np.float32)
-    flow: npt.NDArray[np.float32] = solver.calc(frame0, frame1, None)
     return flow

@@ -14,11 +14,11 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import config as numba_config
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import intrinsic as numba_intrinsic
+from numba.extending import lower_builtin, models, register_model
 
 
 def detect_lanes() -> int:
@@ -27,8 +27,11 @@ def detect_lanes() -> int:
     The target is the CPU that numba compiles for: this one, or NUMBA_CPU_NAME and
     NUMBA_CPU_FEATURES where they are set.
     """
-    if numba_config.CPU_FEATURES is not None:
-        listed = numba_config.CPU_FEATURES.split(",")
+    settings: Any = config
+    if not settings.ENABLE_AVX:
+        return 0
+    if settings.CPU_FEATURES is not None:
+        listed = settings.CPU_FEATURES.split(",")
         features = {item[1:] for item in listed if item.startswith("+")}
     else:
         features = {name for name, is_on in llvm.get_host_cpu_features().items() if is_on}
@@ -42,6 +45,8 @@ LANES = detect_lanes() or 8
 
 _INT32 = ir.IntType(32)
 _RSQRT = {8: "llvm.x86.avx.rsqrt.ps.256", 16: "llvm.x86.avx512.rsqrt14.ps.512"}
+
+intrinsic: Any = numba_intrinsic
 
 
 class VectorType(types.Type):  # type: ignore[misc]
@@ -115,7 +120,6 @@ def _load_codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 @intrinsic
 def load(typingctx, array, index):
     """One register of a flat float32 or int16 array from `index` on; no bounds check."""
-
     kind = F32 if array.dtype == types.float32 else I16
     return kind(array, types.intp), _load_codegen
 
@@ -144,7 +148,7 @@ def splat(typingctx, scalar):
 
 @intrinsic
 def fma(typingctx, a, b, c):
-    """a * b + c, rounded once."""
+    """A * b + c, rounded once."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _call(builder, f"llvm.fma.{_name(F32)}", F32.llvm_type, args)
@@ -166,14 +170,12 @@ def _select_codegen(compare: str) -> Any:
 @intrinsic
 def vmin(typingctx, a, b):
     """The smaller of each lane; b where either is NaN (vminps)."""
-
     return a(a, b), _select_codegen("<")
 
 
 @intrinsic
 def vmax(typingctx, a, b):
     """The larger of each lane; b where either is NaN (vmaxps)."""
-
     return a(a, b), _select_codegen(">")
 
 
@@ -306,7 +308,7 @@ def to_int(typingctx, a):
 
 @intrinsic
 def multiply_add_int(typingctx, a, factor, b):
-    """a * factor + b for I32 a and b and a scalar factor."""
+    """A * factor + b for I32 a and b and a scalar factor."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         factor_int = builder.trunc(args[1], _INT32)

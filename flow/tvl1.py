@@ -108,9 +108,7 @@ def tvl1_clip_flow(
         ValueError: If frames_gray is not [T, H, W] with T >= 1, if num_threads < 1, or as
             `tvl1_flow`.
     """
-    if not isinstance(frames_gray, np.ndarray) or frames_gray.dtype != np.float32:
-        check_array("frames_gray", frames_gray, dtype=np.uint8, axes="T H W")
-    check_array("frames_gray", frames_gray, dtype=frames_gray.dtype, axes="T H W")
+    check_array("frames_gray", frames_gray, dtype=_gray_dtype(frames_gray), axes="T H W")
     if len(frames_gray) == 0:
         raise ValueError("frames_gray must have at least one frame, got 0")
     if num_threads < 1:
@@ -158,11 +156,13 @@ def check_frame_pair(
     _check_size_and_partner(frame0, frame1, min_side_px=min_side_px)
 
 
+def _gray_dtype(array: object) -> npt.DTypeLike:
+    """float32 if the array is, else uint8, which then is what the message asks for."""
+    return np.float32 if getattr(array, "dtype", None) == np.float32 else np.uint8
+
+
 def _check_gray_pair(frame0: npt.NDArray[Any], frame1: npt.NDArray[Any]) -> None:
-    if not isinstance(frame0, np.ndarray) or frame0.dtype != np.float32:
-        check_frame_pair(frame0, frame1)
-        return
-    check_array("frame0", frame0, dtype=np.float32, axes="H W")
+    check_array("frame0", frame0, dtype=_gray_dtype(frame0), axes="H W")
     _check_size_and_partner(frame0, frame1, min_side_px=_MIN_SIDE_PX)
     _check_gray("frame0", frame0)
     _check_gray("frame1", frame1)
@@ -192,7 +192,7 @@ class _Solvers(threading.local):
     """The calling thread's solvers, with their buffers, for the sizes it used last."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[tuple[int, int], Schedule], "Solver"] = OrderedDict()
+        self._kept: OrderedDict[tuple[tuple[int, int], Schedule], Solver] = OrderedDict()
 
     def get(self, size: tuple[int, int], schedule: Schedule) -> "Solver":
         from flow.tvl1_solver import Solver  # numba loads when the first flow is wanted

@@ -100,10 +100,12 @@ class PlainLevel:
         self._tightness = 1.0
 
     def set_images(self, image0: Plane, image1: Plane) -> None:
+        """As in `Level`."""
         self._image0[:] = image0
         self._padded.fill(image1)
 
     def seed(self, coarse: Plane, scale: float, *, tightness: float) -> None:
+        """As in `Level`."""
         self._tightness = tightness
         for component, resized in enumerate(self._flow):
             plane = np.ascontiguousarray(coarse[..., component])
@@ -112,12 +114,14 @@ class PlainLevel:
         self._dual[:] = 0
 
     def median(self, *, tightness: float) -> None:
+        """As in `Level`."""
         self._tightness = tightness
         for plane, filtered in zip(self._flow, self._filtered, strict=True):
             tvl1_plain.median(plane, filtered)
         self._flow[:] = self._filtered
 
     def linearise(self) -> None:
+        """As in `Level`."""
         into = (self._gradient, self._constant)
         if self._config.is_opencv:
             tvl1_plain.linearise_opencv(self._flow, self._image0, self._padded.planes, *into)
@@ -125,10 +129,12 @@ class PlainLevel:
             tvl1_plain.linearise(self._flow, self._image0, self._padded.planes[0], *into)
 
     def iterate(self, count: int) -> None:
+        """As in `Level`."""
         for _ in range(count):
             self._iterate_once()
 
     def iterate_until(self, limit: float, count: int) -> float:
+        """As in `Level`."""
         change = np.inf
         for _ in range(count):
             change = self._iterate_once()
@@ -146,6 +152,7 @@ class PlainLevel:
         return change
 
     def flow(self) -> Plane:
+        """As in `Level`."""
         return np.ascontiguousarray(self._flow.transpose(1, 2, 0))
 
 
@@ -183,16 +190,19 @@ class SimdLevel:
         self._high = np.float32(self._config.attachment * tightness * self._scale**2)
 
     def set_images(self, image0: Plane, image1: Plane) -> None:
+        """As in `Level`."""
         tvl1_simd_warp.pack_plane(image0, self._packed0, self._layout[2])
         self._padded.fill(image1)
 
     def seed(self, coarse: Plane, scale: float, *, tightness: float) -> None:
+        """As in `Level`."""
         self._set_tightness(tightness)
         factor = np.float32(scale * self._scale)
         positions = (self._coarse_columns, self._rows)
         tvl1_simd_warp.seed(self._state, coarse, *positions, factor, self._layout)
 
     def median(self, *, tightness: float) -> None:
+        """As in `Level`."""
         before = self._scale
         self._set_tightness(tightness)
         planes = (self._median_planes, self._median_ranks, self._median_copies)
@@ -203,18 +213,20 @@ class SimdLevel:
             tvl1_simd_median.median_int16(self._state, *planes, self._layout, ratio)
 
     def linearise(self) -> None:
-        inverse = np.float32(1 / self._scale)
+        """As in `Level`."""
+        rest = (self._columns, self._layout, np.float32(1 / self._scale))
         if self._config.is_opencv:
-            kernel, planes1 = tvl1_simd_warp.linearise_opencv, self._planes1
+            tvl1_simd_warp.linearise_opencv(self._state, self._packed0, self._planes1, *rest)
         else:
-            kernel, planes1 = tvl1_simd_warp.linearise, self._planes1[0]
-        kernel(self._state, self._packed0, planes1, self._columns, self._layout, inverse)
+            tvl1_simd_warp.linearise(self._state, self._packed0, self._planes1[0], *rest)
 
     def iterate(self, count: int) -> None:
+        """As in `Level`."""
         tau = np.float32(self._config.time_step)
         tvl1_simd.iterate(self._state, self._layout, tau, self._high, count)
 
     def iterate_until(self, limit: float, count: int) -> float:
+        """As in `Level`."""
         tau = np.float32(self._config.time_step)
         scaled = float(limit * self._scale**2)
         change: float = tvl1_simd.iterate_until(
@@ -223,6 +235,7 @@ class SimdLevel:
         return change / self._scale**2
 
     def flow(self) -> Plane:
+        """As in `Level`."""
         inverse = np.float32(1 / self._scale)
         flow = np.empty((*self._layout[:2], 2), np.float32)
         tvl1_simd_warp.unpack_flow(self._state, inverse, self._layout, flow)

@@ -18,8 +18,8 @@ Sections are cited by name: Zach "numerical scheme", IPOL "numerical scheme" and
 import math
 
 import numpy as np
-from flow.jit import kernel
 
+from flow.jit import kernel
 from flow.tvl1_pyramid import PAD
 
 _f = np.float32
@@ -33,7 +33,7 @@ def primal_sweep(flow, dual, gradient, constant, settings):
 
     settings is (tau, lambda, theta).
     """
-    tau, attachment, theta = settings
+    _, attachment, theta = settings
     limit = attachment * theta
     height, width = constant.shape
     change = 0.0
@@ -56,7 +56,7 @@ def primal_sweep(flow, dual, gradient, constant, settings):
 
 @kernel
 def _divergence(p, y, x):
-    """div p, backward differences, p = 0 left of and above the image."""
+    """Div p, backward differences, p = 0 left of and above the image."""
     left = p[0, y, x - 1] if x > 0 else _f(0)
     above = p[1, y - 1, x] if y > 0 else _f(0)
     return (p[0, y, x] - left) + (p[1, y, x] - above)
@@ -64,7 +64,7 @@ def _divergence(p, y, x):
 
 @kernel
 def dual_sweep(flow, dual, settings):
-    """p = (p + tau / theta grad u) / (1 + tau / theta |grad u|), forward differences."""
+    """P = (p + tau / theta grad u) / (1 + tau / theta |grad u|), forward differences."""
     tau, _, theta = settings
     step = tau / theta
     _, height, width = flow.shape
@@ -119,7 +119,7 @@ def linearise(flow, image0, padded1, gradient, constant):
             u1, u2 = flow[0, y, x], flow[1, y, x]
             at_x = min(max(_f(x) + u1, _f(-2)), _f(width + 1))
             at_y = min(max(_f(y) + u2, _f(-2)), _f(height + 1))
-            left, top = int(math.floor(at_x)), int(math.floor(at_y))
+            left, top = math.floor(at_x), math.floor(at_y)
             part_x, part_y = at_x - _f(left), at_y - _f(top)
             across, down = cubic_weights(part_x, _f(-0.5)), cubic_weights(part_y, _f(-0.5))
             value = _dot(padded1, top, left, across, down)
@@ -143,7 +143,7 @@ def linearise_opencv(flow, image0, planes1, gradient, constant):
             at_y = min(max(_f(y) + u2, _f(-3)), _f(height + 2))
             at_x, at_y = np.rint(at_x * _SUBPIXELS), np.rint(at_y * _SUBPIXELS)
             at_x, at_y = at_x / _SUBPIXELS, at_y / _SUBPIXELS
-            left, top = int(math.floor(at_x)), int(math.floor(at_y))
+            left, top = math.floor(at_x), math.floor(at_y)
             across = cubic_weights(at_x - _f(left), _f(-0.75))
             down = cubic_weights(at_y - _f(top), _f(-0.75))
             value = _dot(planes1[0], top, left, across, down)

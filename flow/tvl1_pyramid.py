@@ -6,6 +6,7 @@
 
 import numpy as np
 import numpy.typing as npt
+
 from flow.jit import kernel
 
 Plane = npt.NDArray[np.float32]
@@ -59,7 +60,8 @@ def resize(image, columns, rows, resized):
 def source_positions(pixels: npt.NDArray[np.int64], source_length: int, ratio: float) -> Plane:
     """Return where pixels lie in a source with `ratio` pixels for each, inside its centres."""
     at = np.clip((pixels + 0.5) * ratio - 0.5, 0, source_length - 1)
-    return at.astype(np.float32)
+    positions: Plane = at.astype(np.float32)
+    return positions
 
 
 @kernel

@@ -14,9 +14,21 @@ so that the iteration needs no multiplication by t.
 """
 
 import numpy as np
-from flow.jit import kernel
 
-from flow.simd import LANES, fma, from_left, from_right, load, reduce_add, rsqrt, splat, store, vmax, vmin
+from flow.jit import kernel
+from flow.simd import (
+    LANES,
+    fma,
+    from_left,
+    from_right,
+    load,
+    reduce_add,
+    rsqrt,
+    splat,
+    store,
+    vmax,
+    vmin,
+)
 
 GX, GY, NI, RHO, U1, U2, P11, P12, P21, P22 = (LANES * plane for plane in range(10))
 BLOCK = 10 * LANES
@@ -40,7 +52,7 @@ def _primal(state, at, u, divergence, bounds):
 
 @kernel
 def _dual(state, at, second, gradient, one):
-    """p = (p + grad u) / (1 + |grad u|) for the plane at `at` and the next, whose p is given."""
+    """P = (p + grad u) / (1 + |grad u|) for the plane at `at` and the next, whose p is given."""
     dx, dy = gradient
     squared = fma(dx, dx, fma(dy, dy, splat(_TINY)))
     weight = one / fma(squared, rsqrt(squared), one)
@@ -99,7 +111,7 @@ def _first_row(state, row, edge, blocks, tau, high, mask):
 
 
 @kernel
-def _inner_row(state, row, stride, edge, blocks, tau, high, mask):  # noqa: PLR0915
+def _inner_row(state, row, stride, edge, blocks, tau, high, mask):
     """New u of a row and, while it is in registers, new p of the row above."""
     zero, one = splat(_f(0)), splat(_f(1))
     error = zero

@@ -11,8 +11,8 @@ Runs on float32 for equality with cv2.medianBlur, or on int16, twice as many pix
 
 import numpy as np
 import numpy.typing as npt
-from flow.jit import kernel
 
+from flow.jit import kernel
 from flow.simd import LANES, load, pack_i16, round_even, splat, store, unpack_i16, vmax, vmin
 from flow.tvl1_simd import BLOCK, U1, U2
 
@@ -126,8 +126,7 @@ def _median_of_columns(ranks, at, rank_stride):  # noqa: PLR0915
     c31, c12 = vmin(c31, c12), vmax(c31, c12)
     c31 = vmax(c22, c31)
     c13 = vmax(c31, c13)
-    c12 = vmin(c12, c13)
-    return c12
+    return vmin(c12, c13)
 
 
 def margin_copies(width: int, blocks: int) -> npt.NDArray[np.int64]:

@@ -4,12 +4,12 @@ The layout is that of `flow.tvl1_simd`.
 """
 
 import numpy as np
-from flow.jit import kernel
 
+from flow.jit import kernel
 from flow.simd import (
     LANES,
-    fma,
     floor,
+    fma,
     gather_taps,
     is_zero,
     load,
@@ -116,9 +116,10 @@ def _dot(taps, weights):
 
 
 @kernel
-def _store_linear(state, at, value0, value, gx, gy, u1, u2, inverse_t):
-    """Store the linearisation around u: g', n' and rho_c."""
-    constant = value - value0 - fma(gx, u1, gy * u2)
+def _store_linear(state, at, difference, gradient, u, inverse_t):
+    """Store the linearisation around u: g', n' and rho_c = I1(x + u) - I0 - <grad I1, u>."""
+    gx, gy = gradient
+    constant = difference - fma(gx, u[0], gy * u[1])
     gx, gy = gx * splat(inverse_t), gy * splat(inverse_t)
     least = splat(_MIN_SQUARED_GRADIENT * inverse_t * inverse_t)
     squared = vmax(fma(gx, gx, gy * gy), least)
@@ -165,7 +166,7 @@ def linearise(state, packed0, padded1, columns, layout, inverse_t):
             value, gx = fma(line, wy[3], value), fma(_dot(taps, sx), wy[3], gx)
             gy = fma(line, sy[3], gy)
             value0 = load(packed0, (y * blocks + block) * LANES)
-            _store_linear(state, at, value0, value, gx, gy, u1, u2, inverse_t)
+            _store_linear(state, at, value - value0, (gx, gy), (u1, u2), inverse_t)
 
 
 @kernel
@@ -209,4 +210,4 @@ def linearise_opencv(state, packed0, planes1, columns, layout, inverse_t):
                 gx = _sample(planes1[1], index, first, stride1, wx, wy)
                 gy = _sample(planes1[2], index, first, stride1, wx, wy)
             value0 = load(packed0, (y * blocks + block) * LANES)
-            _store_linear(state, at, value0, value, gx, gy, u1, u2, inverse_t)
+            _store_linear(state, at, value - value0, (gx, gy), (u1, u2), inverse_t)

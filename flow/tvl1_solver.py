@@ -24,11 +24,16 @@ class Solver:
             is_opencv=schedule.is_opencv,
         )
         coarser = [*self._sizes[1:], self._sizes[-1]]
-        self._levels = [make_level(*sizes, config) for sizes in zip(self._sizes, coarser, strict=True)]
+        self._levels = [
+            make_level(*sizes, config) for sizes in zip(self._sizes, coarser, strict=True)
+        ]
         self._pyramids = [[np.zeros(s, np.float32) for s in self._sizes] for _ in range(2)]
         self._line = np.zeros(size[1], np.float32)
         self._positions = [
-            tuple(source_positions(np.arange(n), m, 1 / _OPENCV_STEP) for n, m in zip(c, f, strict=True))
+            tuple(
+                source_positions(np.arange(n), m, 1 / _OPENCV_STEP)
+                for n, m in zip(c, f, strict=True)
+            )
             for f, c in zip(self._sizes, self._sizes[1:], strict=False)
         ]
         self._still = np.zeros((*self._sizes[-1], 2), np.float32)

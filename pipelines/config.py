@@ -65,8 +65,9 @@ class BuildConfig:
     """File with one label per line in index order; by default the sorted labels of the data set."""
     pose_backend: PoseBackendName = "mediapipe"
     """Estimator of the poses, or `precomputed` to read them (--pose.poses)."""
-    flow_engine: FlowEngineName = "opencv"
-    """Optical flow: `opencv` is TV-L1 as published; `dis` is much faster and not TV-L1."""
+    flow_engine: FlowEngineName = "tvl1"
+    """Optical flow: `tvl1` is TV-L1, fast (--flow.tvl1.mode); `opencv` is TV-L1 as OpenCV has it,
+    slow; `dis` and `farneback` are not TV-L1."""
     strict: bool = False
     """Leave out clips whose file declares more frames than can be decoded."""
     clip_timeout_seconds: float = 3600.0
