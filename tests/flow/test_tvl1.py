@@ -25,9 +25,7 @@ def make_shifted(texture: np.ndarray, dx: float, dy: float) -> np.ndarray:
     """frame0 with frame0(x) = texture(x + d)."""
     height, width = texture.shape
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    return cv2.remap(
-        texture, x + dx, y + dy, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE
-    )
+    return cv2.remap(texture, x + dx, y + dy, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
 
 
 @pytest.fixture(scope="module")
