@@ -118,6 +118,7 @@ def _judge(
 
 def measure_kernel(*, repeats: int = 5) -> dict[str, float]:
     """Pixel-iterations per second: the slope between 10 and 110 iterations at 340x256."""
+    cv2.setNumThreads(1)
     frames = tuple(make_texture(np.random.default_rng(seed), size=(340, 256)) for seed in (1, 2))
 
     def opencv(count: int) -> None:

@@ -193,16 +193,6 @@ def rsqrt(typingctx, a):
 
 
 @intrinsic
-def sqrt(typingctx, a):
-    """Correctly rounded square root."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _call(builder, f"llvm.sqrt.{_name(F32)}", F32.llvm_type, args)
-
-    return F32(F32), codegen
-
-
-@intrinsic
 def round_even(typingctx, a):
     """Nearest whole number, halves to the even one."""
 
@@ -272,14 +262,16 @@ def unpack_i16(typingctx, a):
 
 @intrinsic
 def reduce_add(typingctx, a):
-    """Sum of all lanes as float64, in lane order."""
+    """Sum of all lanes, halves first, as float64."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        total = ir.Constant(ir.DoubleType(), 0.0)
-        for lane in range(LANES):
-            value = builder.extract_element(args[0], _INT32(lane))
-            total = builder.fadd(total, builder.fpext(value, ir.DoubleType()))
-        return total
+        total, lanes = args[0], LANES
+        while lanes > 1:
+            lanes //= 2
+            halves = [_lanes(range(first, first + lanes)) for first in (0, lanes)]
+            low, high = (builder.shuffle_vector(total, total, half) for half in halves)
+            total = builder.fadd(low, high)
+        return builder.fpext(builder.extract_element(total, _INT32(0)), ir.DoubleType())
 
     return types.float64(F32), codegen
 

@@ -34,6 +34,7 @@ GX, GY, NI, RHO, U1, U2, P11, P12, P21, P22 = (LANES * plane for plane in range(
 BLOCK = 10 * LANES
 _f = np.float32
 _TINY = np.float32(1e-12)
+_MAX_DEPTH = 16
 
 
 # ---------------------------------------------------------------- iterations
@@ -161,12 +162,20 @@ def iterate(state, layout, tau, high, count):
     """Run `count` iterations in place, each following its predecessor one row behind.
 
     Iteration j may update row y - 1 as soon as iteration j - 1 has updated row y, so all of them
-    advance together and only count + 2 rows need to stay in the cache.
+    advance together, _MAX_DEPTH at most, and only as many rows need to stay in the cache.
     """
+    while count > 0:
+        depth = min(count, _MAX_DEPTH)
+        _advance(state, layout, tau, high, depth)
+        count -= depth
+
+
+@kernel
+def _advance(state, layout, tau, high, depth):
     height, width, blocks, stride = layout
     edge = _edge(width, blocks)
-    for front in range(height + count):
-        for y in range(min(front, height), max(front - count, -1), -1):
+    for front in range(height + depth):
+        for y in range(min(front, height), max(front - depth, -1), -1):
             row = (y + 1) * stride
             if y == 0:
                 _first_row(state, row, edge, blocks, tau, high, None)
