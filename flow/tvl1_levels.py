@@ -1,7 +1,7 @@
 """One pyramid level, with its buffers, for either kind of kernels."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ Size = tuple[int, int]
 """(height, width)."""
 
 _PAGE_BYTES = 4096
+_LINE_BYTES = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +52,14 @@ class Level(Protocol):
 
     def flow(self) -> Plane:
         """Return a new array of u, [H, W, 2]."""
+
+
+def aligned_zeros(length: int, dtype: type[np.generic] = np.float32) -> npt.NDArray[Any]:
+    """Return zeros [length] whose first byte starts a cache line, so that no register spans two."""
+    size = np.dtype(dtype).itemsize
+    spare = np.zeros(length + _LINE_BYTES // size, dtype)
+    first = -spare.ctypes.data % _LINE_BYTES // size
+    return spare[first : first + length]
 
 
 def make_level(size: Size, coarse_size: Size, config: LevelConfig) -> Level:
@@ -167,19 +176,21 @@ class SimdLevel:
         if stride * 4 % _PAGE_BYTES == 0:  # rows a page apart share few cache sets
             stride += tvl1_simd.BLOCK
         self._layout = (height, width, blocks, stride)
-        self._state = np.zeros((height + 1) * stride, np.float32)
+        self._state = aligned_zeros((height + 1) * stride)
         columns = (np.arange(simd.LANES) * blocks + np.arange(blocks)[:, None]).ravel()
         self._columns = columns.astype(np.float32)
         self._mask = (columns < width).astype(np.float32)
         self._rows, positions = _positions(size, coarse_size, is_opencv=config.is_opencv)
         self._coarse_columns = positions[np.minimum(columns, width - 1)]
-        self._packed0 = np.zeros(height * blocks * simd.LANES, np.float32)
+        self._packed0 = aligned_zeros(height * blocks * simd.LANES)
+        num_remembered = len(self._packed0) if config.is_opencv else 0
+        self._memory = np.zeros((3, num_remembered), np.float32)
         self._padded = _Padded(size, is_opencv=config.is_opencv)
         self._planes1 = tuple(plane.ravel() for plane in self._padded.planes)
         span = (blocks + 2 * tvl1_simd_median.MARGIN) * 2 * simd.LANES
-        kind = np.float32 if config.is_opencv else np.int16
-        self._median_planes = np.zeros(height * span, kind)
-        self._median_ranks = np.zeros(5 * span, kind)
+        kind: type[np.generic] = np.float32 if config.is_opencv else np.int16
+        self._median_planes = aligned_zeros(height * span, kind)
+        self._median_ranks = aligned_zeros(5 * span, kind)
         self._median_copies = tvl1_simd_median.margin_copies(width, blocks)
         self._scale = 1.0
         """t = tau / theta: the state holds t * u."""
@@ -193,6 +204,7 @@ class SimdLevel:
         """As in `Level`."""
         tvl1_simd_warp.pack_plane(image0, self._packed0, self._layout[2])
         self._padded.fill(image1)
+        self._memory[:2] = np.nan
 
     def seed(self, coarse: Plane, scale: float, *, tightness: float) -> None:
         """As in `Level`."""
@@ -216,7 +228,9 @@ class SimdLevel:
         """As in `Level`."""
         rest = (self._columns, self._layout, np.float32(1 / self._scale))
         if self._config.is_opencv:
-            tvl1_simd_warp.linearise_opencv(self._state, self._packed0, self._planes1, *rest)
+            tvl1_simd_warp.linearise_opencv(
+                self._state, self._packed0, self._planes1, *rest, self._memory
+            )
         else:
             tvl1_simd_warp.linearise(self._state, self._packed0, self._planes1[0], *rest)
 

@@ -179,10 +179,12 @@ def _sample(padded, index, first, stride1, wx, wy):
 
 
 @kernel
-def linearise_opencv(state, packed0, planes1, columns, layout, inverse_t):
+def linearise_opencv(state, packed0, planes1, columns, layout, inverse_t, memory):
     """Sample frame1 and its central differences (planes1, zero outside) as cv2.remap does.
 
-    Cubic convolution with A = -0.75 at coordinates rounded to 1/32 pixel.
+    Cubic convolution with A = -0.75 at coordinates rounded to 1/32 pixel. memory [3, pixels in
+    block order] holds the coordinates (NaN at first) and I1 - I0 of the last call: where no lane
+    has moved on by a 32nd of a pixel, only rho changes.
     """
     height, width, blocks, stride = layout
     stride1 = width + 2 * PAD + 1
@@ -197,6 +199,13 @@ def linearise_opencv(state, packed0, planes1, columns, layout, inverse_t):
             at_x = vmin(vmax(load(columns, block * LANES) + u1, low), high_x)
             at_y = vmin(vmax(splat(_f(y)) + u2, low), high_y)
             at_x, at_y = round_even(at_x * parts) * part, round_even(at_y * parts) * part
+            to = (y * blocks + block) * LANES
+            if is_zero(at_x - load(memory[0], to)) and is_zero(at_y - load(memory[1], to)):
+                slope = fma(load(state, at + GX), u1, load(state, at + GY) * u2) * splat(
+                    _f(1) / inverse_t
+                )
+                store(state, at + RHO, load(memory[2], to) - slope)
+                continue
             floor_x, floor_y = floor(at_x), floor(at_y)
             index = multiply_add_int(to_int(floor_y), stride1, to_int(floor_x))
             part_x, part_y = at_x - floor_x, at_y - floor_y
@@ -209,5 +218,8 @@ def linearise_opencv(state, packed0, planes1, columns, layout, inverse_t):
                 value = _sample(planes1[0], index, first, stride1, wx, wy)
                 gx = _sample(planes1[1], index, first, stride1, wx, wy)
                 gy = _sample(planes1[2], index, first, stride1, wx, wy)
-            value0 = load(packed0, (y * blocks + block) * LANES)
-            _store_linear(state, at, value - value0, (gx, gy), (u1, u2), inverse_t)
+            difference = value - load(packed0, to)
+            store(memory[0], to, at_x)
+            store(memory[1], to, at_y)
+            store(memory[2], to, difference)
+            _store_linear(state, at, difference, (gx, gy), (u1, u2), inverse_t)
