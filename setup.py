@@ -28,6 +28,8 @@ PREP = [
     "tyro>=0.9",
 ]
 
+GPU = ["torch>=2.7", "triton>=3.3; platform_system == 'Linux'"]
+
 TRAIN = ["accelerate>=1.10", "opencv-contrib-python>=4.11", "tensorboard>=2.19", "torch>=2.7"]
 
 DEV = [
@@ -44,6 +46,8 @@ DEV = [
     "tensorflow>=2.20",
     "tensorflow-datasets>=4.9",
     "tfrecord>=1.14",
+    "torch>=2.7",
+    "triton>=3.3; platform_system == 'Linux'",
 ]
 
 setup(

@@ -1,5 +1,6 @@
-"""Choice of the flow engine: one function from a pair of grey frames to flow."""
+"""Choice of the flow engine: one function from consecutive grey frames to the flow between them."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,13 +15,17 @@ from flow.tvl1 import Tvl1Config, tvl1_flow
 from schemas.checks import check_array
 from schemas.errors import ConfigError
 
-FlowEngine = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
-"""Takes two uint8 [H, W] grey frames, gives float32 [H, W, 2], (dx, dy) in pixels."""
+GrayFrames = npt.NDArray[np.uint8]
+Flow = npt.NDArray[np.float32]
 
-FlowEngineName = Literal["tvl1", "opencv", "dis", "farneback"]
-"""tvl1 = our TV-L1 (`flow.tvl1.*`), two orders of magnitude faster than OpenCV's; opencv = TV-L1
-of OpenCV with its defaults, the reference; dis, farneback = other methods of OpenCV, as they are,
-neither is TV-L1."""
+FlowEngine = Callable[[GrayFrames], Flow]
+"""Takes consecutive grey frames, uint8 [T, H, W] with T >= 1, not modified; gives the flow of each
+to the next, float32 [T - 1, H, W, 2], (dx, dy) in pixels."""
+
+FlowEngineName = Literal["tvl1", "tvl1-gpu", "opencv", "dis", "farneback"]
+"""tvl1 = our TV-L1 (`flow.tvl1.*`), two orders of magnitude faster than OpenCV's; tvl1-gpu = the
+same on a CUDA device; opencv = TV-L1 of OpenCV with its defaults, the reference; dis, farneback =
+other methods of OpenCV, as they are, neither is TV-L1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +35,7 @@ class FlowConfig:
     bound_px: float = DEFAULT_BOUND_PX
     """Displacements beyond +-bound_px are clipped before rounding to 8 bit."""
     tvl1: Tvl1Config = field(default_factory=Tvl1Config)
-    """Parameters of engine tvl1."""
+    """Parameters of the engines tvl1 and tvl1-gpu."""
 
     def __post_init__(self) -> None:
         if not self.bound_px > 0:
@@ -38,44 +43,60 @@ class FlowConfig:
 
 
 def make_flow_engine(name: FlowEngineName, config: FlowConfig) -> FlowEngine:
-    """Return the function that computes the flow of one pair.
+    """Return the function that computes the flow of consecutive frames.
 
     Args:
         name: Which engine.
         config: Its parameters.
 
     Returns:
-        The engine; any number of threads may call it.
+        The engine; any number of threads may call it. It raises ValueError for frames that are
+        not uint8 [T, H, W], or too small.
+
+    Raises:
+        ConfigError: If tvl1-gpu is asked for without torch and triton, or in mode exact.
     """
-    engines: dict[FlowEngineName, FlowEngine] = {
+    if name == "tvl1-gpu":
+        return _make_gpu_engine(config.tvl1)
+    pair_flows: dict[str, Callable[[GrayFrames, GrayFrames], Flow]] = {
         "tvl1": partial(tvl1_flow, config=config.tvl1),
         "opencv": opencv_tvl1_flow,
         "dis": dis_flow,
         "farneback": farneback_flow,
     }
-    return engines[name]
+    return partial(_flow_of_pairs, pair_flow=pair_flows[name])
 
 
-def clip_flow(frames_gray: npt.NDArray[np.uint8], *, engine: FlowEngine) -> npt.NDArray[np.float32]:
-    """Return as many flow fields as frames.
-
-    Args:
-        frames_gray: uint8 [T, H, W], T >= 1. Not modified.
-        engine: Flow of one pair.
-
-    Returns:
-        float32 [T, H, W, 2], (dx, dy) in pixels from frame t to t + 1; the last repeats its
-        predecessor; a single frame has zero flow.
-
-    Raises:
-        ValueError: If frames_gray is not uint8 [T, H, W] or T is 0.
-    """
-    check_array("frames_gray", frames_gray, dtype=np.uint8, axes="T H W")
-    if len(frames_gray) == 0:
-        raise ValueError("frames_gray must have at least one frame, got 0")
-    flow = np.zeros((*frames_gray.shape, 2), np.float32)
-    for index in range(len(frames_gray) - 1):
-        flow[index] = engine(frames_gray[index], frames_gray[index + 1])
-    if len(frames_gray) > 1:
-        flow[-1] = flow[-2]
+def _flow_of_pairs(
+    frames: GrayFrames, *, pair_flow: Callable[[GrayFrames, GrayFrames], Flow]
+) -> Flow:
+    _check_frames(frames)
+    flow = np.empty((len(frames) - 1, *frames.shape[1:], 2), np.float32)
+    for index in range(len(flow)):
+        flow[index] = pair_flow(frames[index], frames[index + 1])
     return flow
+
+
+def _make_gpu_engine(config: Tvl1Config) -> FlowEngine:
+    try:
+        gpu_clip_flow = importlib.import_module("flow.tvl1_gpu").gpu_clip_flow
+    except ImportError as error:
+        raise ConfigError(
+            f"flow_engine tvl1-gpu must have torch and triton, got none ({error}); "
+            "run: pip install torch triton, or choose flow_engine tvl1"
+        ) from error
+    if config.mode == "exact":
+        raise ConfigError("flow.tvl1.mode must be quality or fast for tvl1-gpu, got exact")
+
+    def flow_of_clip(frames: GrayFrames) -> Flow:
+        _check_frames(frames)
+        flow: Flow = gpu_clip_flow(frames, config=config)[:-1]
+        return flow
+
+    return flow_of_clip
+
+
+def _check_frames(frames: GrayFrames) -> None:
+    check_array("frames", frames, dtype=np.uint8, axes="T H W")
+    if len(frames) == 0:
+        raise ValueError("frames must have at least one frame, got 0")

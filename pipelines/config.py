@@ -66,8 +66,8 @@ class BuildConfig:
     pose_backend: PoseBackendName = "mediapipe"
     """Estimator of the poses, or `precomputed` to read them (--pose.poses)."""
     flow_engine: FlowEngineName = "tvl1"
-    """Optical flow: `tvl1` is TV-L1, fast (--flow.tvl1.mode); `opencv` is TV-L1 as OpenCV has it,
-    slow; `dis` and `farneback` are not TV-L1."""
+    """Optical flow: `tvl1` is TV-L1, fast (--flow.tvl1.mode); `tvl1-gpu` is the same on a CUDA
+    device; `opencv` is TV-L1 as OpenCV has it, slow; `dis` and `farneback` are not TV-L1."""
     strict: bool = False
     """Leave out clips whose file declares more frames than can be decoded."""
     clip_timeout_seconds: float = 3600.0

@@ -1,10 +1,12 @@
 """All checks and plans of a run, made before any video is opened."""
 
+import logging
 import zipfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from flow.engine import make_flow_engine
 from pipelines import storage
 from pipelines.config import BuildConfig
 from pipelines.output_folder import check_same_settings
@@ -16,6 +18,8 @@ from schemas.clip_record import Provenance
 from schemas.errors import ConfigError
 from schemas.labels import LabelMap, parse_label_map
 from schemas.shards import default_num_shards
+
+_LOGGER = logging.getLogger("perfnet_prep")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +40,7 @@ def prepare_run(config: BuildConfig) -> PreparedRun:
             label map, or an output folder that holds the result of other settings.
     """
     _check_paths(config)
+    _check_gpu_engine(config)
     pose_model = _describe_pose_model(config)
     sizes = storage.list_sizes(config.videos)
     if not sizes:
@@ -72,6 +77,20 @@ def _check_paths(config: BuildConfig) -> None:
             raise ConfigError(f"output must not lie in the videos folder {videos}, got {output}")
     if config.decode.decoder == "decord" and find_spec("decord") is None:
         raise ConfigError("decode.decoder=decord needs the package decord; run: pip install decord")
+
+
+def _check_gpu_engine(config: BuildConfig) -> None:
+    """Raise ConfigError if the GPU engine cannot be loaded; warn if there is no GPU here."""
+    if "flow" not in config.modalities or config.flow_engine != "tvl1-gpu":
+        return
+    make_flow_engine(config.flow_engine, config.flow)
+    import torch
+
+    if not torch.cuda.is_available():
+        _LOGGER.warning(
+            "flow_engine tvl1-gpu: no CUDA device on this machine; where a worker has none, "
+            "flow is computed on its CPU"
+        )
 
 
 def _describe_pose_model(config: BuildConfig) -> str:

@@ -207,13 +207,15 @@ class _ClipRun:
                 previous = frame
 
     def _add_flow(self, window: list[DecodedFrame], engine: FlowEngine) -> None:
-        for frame in window:
-            with self._timed("flow"):
-                gray: npt.NDArray[np.uint8] = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
-                flow = None if self._last_gray is None else engine(self._last_gray, gray)
-                self._last_gray = gray
-            if flow is not None:
-                self._append_flow(flow)
+        """Flow up to the last frame of the window; its own comes with the next window."""
+        with self._timed("flow"):
+            grays = [cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY) for frame in window]
+            if self._last_gray is not None:
+                grays.insert(0, self._last_gray)
+            self._last_gray = grays[-1]
+            flow = engine(np.stack(grays))
+        for pair_flow in flow:
+            self._append_flow(pair_flow)
 
     def finish_flow(self) -> None:
         """Give the last frame its flow: its predecessor's, or zero if it is alone."""
