@@ -3,8 +3,6 @@
 import numpy as np
 import numpy.typing as npt
 
-from schemas.checks import check_array
-
 DEFAULT_BOUND_PX = 20.0
 
 
@@ -56,23 +54,6 @@ def dequantize_flow(
         code.astype(np.float32) * np.float32(2.0 * bound_px / 255.0) - np.float32(bound_px)
     ).astype(np.float32)
     return flow
-
-
-def flow_saturation(flow: npt.NDArray[np.float32], *, bound_px: float = DEFAULT_BOUND_PX) -> float:
-    """Return the share (0 to 1) of flow vectors with a component beyond +-bound_px.
-
-    Args:
-        flow: float32 [T, H, W, 2] in pixels.
-        bound_px: > 0.
-
-    Raises:
-        ValueError: If flow is not float32 [T, H, W, 2] or bound_px <= 0.
-    """
-    _check_bound(bound_px)
-    check_array("flow", flow, dtype=np.float32, axes="T H W C", C=2)
-    if flow.size == 0:
-        return 0.0
-    return float((np.abs(flow) > bound_px).any(axis=-1).mean())
 
 
 def _check_bound(bound_px: float) -> None:

@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 
 from schemas.annotations.fields import bad_field, check_name, show
-from schemas.annotations.rows import NamedClip, Row, collect_clips, source_of
+from schemas.annotations.rows import NamedClip, Row, collect_clips, source_of, whole_file_clip
 from schemas.annotations.text_lines import numbered_lines
-from schemas.clip import AnnotationTable, Clip
+from schemas.clip import AnnotationTable
 from schemas.errors import ConfigError
 from schemas.labels import LabelMap, sorted_label_map
-from schemas.video_extensions import split_extension
 
 _LIST_NAME = re.compile(r"(?P<label>[^.\s].*)_test_split(?P<number>[0-9])\.txt")
 _SPLIT = re.compile(r"(?P<kind>train|test)(?P<number>[0-9])")
@@ -84,17 +83,5 @@ def _parse_row(row: Row, *, split: str) -> NamedClip:
         rule = "row must be '<file> <flag>' with flag 0, 1 or 2"
         raise bad_field(f"{rule}, got {show(f'{file} {flag}'.strip())}")
     check_name("file", file)
-    stem = split_extension(file)[0]
     path = f"{row.label_text}/{file}"
-    clip = Clip(
-        clip_id=stem,
-        dataset="hmdb51",
-        split=split,
-        label_text=row.label_text,
-        media_id=stem,
-        relative_path=path,
-        start_seconds=None,
-        end_seconds=None,
-        source=row.source,
-    )
-    return NamedClip(clip, path)
+    return whole_file_clip(row, dataset="hmdb51", split=split, path=path)

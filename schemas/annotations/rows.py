@@ -11,6 +11,7 @@ from schemas.clip import AnnotationTable, Clip, RejectedRow
 from schemas.errors import RecordError
 from schemas.labels import LabelMap
 from schemas.outcome import Outcome
+from schemas.video_extensions import split_extension
 
 _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -33,6 +34,30 @@ class NamedClip(NamedTuple):
 
     clip: Clip
     exact_id: str
+
+
+def whole_file_clip(row: Row, *, dataset: str, split: str, path: str) -> NamedClip:
+    """Return the clip of a row that names a whole file; its id is the file's stem.
+
+    Args:
+        row: The row.
+        dataset: Name of the data set.
+        split: Name of the split.
+        path: Path of the file below the video folder.
+    """
+    stem = split_extension(path.rpartition("/")[2])[0]
+    clip = Clip(
+        clip_id=stem,
+        dataset=dataset,
+        split=split,
+        label_text=row.label_text,
+        media_id=stem,
+        relative_path=path,
+        start_seconds=None,
+        end_seconds=None,
+        source=row.source,
+    )
+    return NamedClip(clip, path)
 
 
 def sanitize_clip_id(clip_id: str) -> str:

@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 
 from schemas.annotations.fields import bad_field, check_relative_path, show
-from schemas.annotations.rows import NamedClip, Row, collect_clips, source_of
+from schemas.annotations.rows import NamedClip, Row, collect_clips, source_of, whole_file_clip
 from schemas.annotations.text_lines import numbered_lines
-from schemas.clip import AnnotationTable, Clip
+from schemas.clip import AnnotationTable
 from schemas.errors import ConfigError
 from schemas.labels import LabelMap
-from schemas.video_extensions import split_extension
 
 CLASS_FILE = "classInd.txt"
 
@@ -118,16 +117,4 @@ def _parse_row(row: Row, *, split: str) -> NamedClip:
     path = check_relative_path("path", row.cells["path"])
     if path.count("/") != 1:
         raise bad_field(f"path must be '<class>/<file>', got {show(path)}")
-    stem = split_extension(path.rpartition("/")[2])[0]
-    clip = Clip(
-        clip_id=stem,
-        dataset="ucf101",
-        split=split,
-        label_text=row.label_text,
-        media_id=stem,
-        relative_path=path,
-        start_seconds=None,
-        end_seconds=None,
-        source=row.source,
-    )
-    return NamedClip(clip, path)
+    return whole_file_clip(row, dataset="ucf101", split=split, path=path)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flow.quantize import dequantize_flow, flow_saturation, quantize_flow
+from flow.quantize import dequantize_flow, quantize_flow
 
 Float32 = npt.NDArray[np.float32]
 BOUNDS = st.sampled_from([0.5, 1.0, 7.3, 15.0, 20.0, 32.0, 127.5, 1000.0])
@@ -113,25 +113,3 @@ def test_bound_must_be_positive(bound: float) -> None:
         quantize_flow(flow, bound_px=bound)
     with pytest.raises(ValueError, match=message):
         dequantize_flow(np.zeros((1, 2), np.uint8), bound_px=bound)
-    with pytest.raises(ValueError, match=message):
-        flow_saturation(flow, bound_px=bound)
-
-
-def test_saturation_counts_vectors_with_either_component_beyond() -> None:
-    flow = np.zeros((1, 2, 2, 2), np.float32)
-    flow[0, 0, 0] = (21, 0)
-    flow[0, 0, 1] = (-21, 21)
-    flow[0, 1, 0] = (20, -20)
-    assert flow_saturation(flow) == 0.5
-    assert flow_saturation(flow, bound_px=21) == 0.0
-    assert flow_saturation(flow, bound_px=1) == 0.75
-
-
-def test_saturation_of_no_frames_is_zero() -> None:
-    assert flow_saturation(np.zeros((0, 4, 4, 2), np.float32)) == 0.0
-
-
-def test_saturation_refuses_one_field() -> None:
-    message = r"^flow must be float32 \[T, H, W, C\] with C=2, got float32 \[4, 4, 2\]$"
-    with pytest.raises(ValueError, match=message):
-        flow_saturation(np.zeros((4, 4, 2), np.float32))
