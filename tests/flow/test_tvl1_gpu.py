@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from flow import tvl1_plain
+from flow.engine import FlowConfig, make_flow_engine
 from flow.tvl1 import Tvl1Config, tvl1_clip_flow
 from flow.tvl1_pyramid import PAD, halve, pad_repeat
 from schemas.errors import ConfigError
@@ -136,6 +137,20 @@ def test_without_a_gpu_the_cpu_does_it_and_says_so(
     flow = gpu.gpu_clip_flow(_clip(), config=config)
     assert np.array_equal(flow, tvl1_clip_flow(_clip(), config=config))
     assert "no CUDA device: flow is computed on the CPU" in caplog.text
+
+
+def test_selectable_engine_gives_the_flow_of_consecutive_frames(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    flow = make_flow_engine("tvl1-gpu", FlowConfig())(_clip())
+    assert np.array_equal(flow, make_flow_engine("tvl1", FlowConfig())(_clip()))
+
+
+def test_selectable_engine_refuses_exact() -> None:
+    config = FlowConfig(tvl1=Tvl1Config(mode="exact"))
+    with pytest.raises(ConfigError, match="must be quality or fast for tvl1-gpu, got exact"):
+        make_flow_engine("tvl1-gpu", config)
 
 
 def test_exact_stays_on_the_cpu(gpu: ModuleType) -> None:
