@@ -1,5 +1,8 @@
 """The one way kernels are compiled."""
 
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from numba import njit
@@ -13,6 +16,27 @@ def kernel(function: Any) -> Any:
     written, every process compiles for itself.
     """
     try:
-        return njit(nogil=True, cache=True)(function)
+        compiled = njit(nogil=True, cache=True)(function)
     except RuntimeError:  # numba: "cannot cache function: no locator available"
         return njit(nogil=True)(function)
+    _stamp_with_sources(compiled)
+    return compiled
+
+
+def _stamp_with_sources(compiled: Any) -> None:
+    """Let kept machine code count only for these sources of all kernels.
+
+    numba compares the time stamp of a kernel's own file and does not see that a kernel it calls
+    from another file has changed. Without the attribute (another numba) that is how it stays.
+    """
+    files: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if hasattr(files, "_source_stamp"):
+        files._source_stamp = (files._source_stamp, _sources_digest())  # noqa: SLF001
+
+
+@cache
+def _sources_digest() -> str:
+    digest = blake2b(digest_size=16)
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

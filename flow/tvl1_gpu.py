@@ -25,6 +25,7 @@ PAIRS_PER_BATCH = 64
 """Pairs on the device at a time; 64 of 340x256 take about 0.5 GiB."""
 
 _BLOCK = 128
+_MAX_OFFSET = 2**31 - 1  # kernels address the four dual planes of a batch with 32 bits
 _MIN_SIDE_PX = 8
 _MIN_SQUARED_GRADIENT = tl.constexpr(1.1920929e-07)
 _LOGGER = logging.getLogger("perfnet_prep.flow")
@@ -67,6 +68,8 @@ def gpu_clip_flow(
         return tvl1_clip_flow(frames_gray, config=config)
     flow = np.zeros((*frames_gray.shape, 2), np.float32)
     schedule = make_schedule(config)
+    plane = frames_gray[0].size
+    pairs_per_batch = max(1, min(pairs_per_batch, _MAX_OFFSET // (4 * plane)))
     moving = np.flatnonzero((frames_gray[1:] != frames_gray[:-1]).any(axis=(1, 2)))
     for start in range(0, len(moving), pairs_per_batch):
         pairs = moving[start : start + pairs_per_batch]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from flow import simd, tvl1_levels
+from flow import jit, simd, tvl1_levels, tvl1_pyramid
 from flow.tvl1 import Tvl1Config, make_schedule, tvl1_flow
 from flow.tvl1_levels import LevelConfig, PlainLevel, SimdLevel
 from flow.tvl1_solver import Solver
@@ -167,3 +167,8 @@ def test_remembered_samples_equal_fresh_ones() -> None:
         level.iterate(3)
         flows.append(level.flow())
     np.testing.assert_allclose(flows[0], flows[1], atol=1e-4)
+
+
+def test_kept_machine_code_is_stamped_with_all_sources() -> None:
+    stamp = tvl1_pyramid.halve._cache._cache_file._source_stamp
+    assert stamp[1] == jit._sources_digest()
