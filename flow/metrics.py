@@ -26,7 +26,7 @@ def endpoint_error(
         ValueError: If shapes or dtypes differ from these, or no pixel is known.
 
     References:
-        Baker et al. 2011, "A Database and Evaluation Methodology for Optical Flow", eq. (1).
+        Baker et al. 2011, "A Database and Evaluation Methodology for Optical Flow": the endpoint error.
     """
     check_array("flow", flow, dtype=np.float32, axes="H W C", C=2)
     height, width = flow.shape[:2]
@@ -63,7 +63,7 @@ def tvl1_energy(
         ValueError: If shapes or dtypes differ from these.
 
     References:
-        Zach, Pock, Bischof 2007, eq. (2).
+        Zach, Pock, Bischof 2007: the functional that their scheme minimises.
     """
     check_array("frame0", frame0, dtype=np.uint8, axes="H W")
     height, width = frame0.shape
