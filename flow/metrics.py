@@ -26,7 +26,8 @@ def endpoint_error(
         ValueError: If shapes or dtypes differ from these, or no pixel is known.
 
     References:
-        Baker et al. 2011, "A Database and Evaluation Methodology for Optical Flow": the endpoint error.
+        Baker et al. 2011, "A Database and Evaluation Methodology for Optical Flow", the
+        endpoint error.
     """
     check_array("flow", flow, dtype=np.float32, axes="H W C", C=2)
     height, width = flow.shape[:2]
