@@ -35,6 +35,7 @@ class Solver:
                 for n, m in zip(c, f, strict=True)
             )
             for f, c in zip(self._sizes, self._sizes[1:], strict=False)
+            if schedule.is_opencv
         ]
         self._still = np.zeros((*self._sizes[-1], 2), np.float32)
 

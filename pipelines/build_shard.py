@@ -81,7 +81,7 @@ class ShardBuilder:
             rows = tuple(self._process(task, spec, files) for task in spec.tasks)
         names = shard_file_names(self._config, spec)
         sizes = {name: storage.size_of(storage.join(self._config.output, name)) for name in names}
-        num_records = sum(row.outcome.is_written for row in rows)
+        num_records = sum(row.is_in_shard for row in rows)
         state = {"key": key, "files": sizes, "num_records": num_records}
         state["rows"] = [to_plain(row) for row in rows]
         storage.write_json(

@@ -94,7 +94,6 @@ def _say(text: str) -> None:
 
 def _build(config: BuildConfig, beam_options: list[str]) -> int:
     from pipelines.build import build, is_complete
-    from pipelines.finish import failed_fraction
     from pipelines.output_folder import claim_output
     from pipelines.prepare import prepare_run
     from pipelines.progress import show_progress
@@ -115,7 +114,7 @@ def _build(config: BuildConfig, beam_options: list[str]) -> int:
     rate = info["num_rows"] / seconds
     _say(f"{info['num_rows']} rows: {counts}; {seconds:.1f} s, {rate:.2f} rows/s")
     _say(f"result in {config.output}")
-    fraction = failed_fraction(info["counts"])
+    fraction = info["failed_fraction"]
     if fraction > config.max_failed_fraction:
         sys.stderr.write(
             f"perfnet-prep: failed share of the rows must be <= {config.max_failed_fraction:g} "

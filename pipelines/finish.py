@@ -24,15 +24,9 @@ class PlanFacts(NamedTuple):
     """`Plan.content_hash`, by which the next run knows that nothing has changed."""
 
 
-def failed_fraction(counts: dict[str, int]) -> float:
-    """Return the share of rows that are in no shard.
-
-    Args:
-        counts: Rows by outcome.
-    """
-    total = sum(counts.values())
-    written = counts.get("written", 0) + counts.get("truncated", 0)
-    return (total - written) / total if total else 0.0
+def failed_fraction(rows: list[LedgerRow]) -> float:
+    """Return the share of rows that are in no shard; 0 without rows."""
+    return sum(not row.is_in_shard for row in rows) / max(1, len(rows))
 
 
 def write_results(
@@ -67,13 +61,13 @@ def write_results(
     if "tfrecord" in config.formats:
         lengths = [0] * plan.num_shards
         for row in rows:
-            if row.outcome.is_written:
+            if row.is_in_shard:
                 lengths[row.shard] += 1
         info = dataset_info_json(dataset=config.dataset, split=config.split, shard_lengths=lengths)
         folder = storage.join(output, "tfrecord")
         storage.write_text(storage.join(folder, "dataset_info.json"), info, temp_folder=temp)
         # TFDS wants a label in every record or in none.
-        all_labelled = all(row.label_text for row in rows if row.outcome.is_written)
+        all_labelled = all(row.label_text for row in rows if row.is_in_shard)
         features = features_json(labels if all_labelled else LabelMap(()))
         storage.write_text(storage.join(folder, "features.json"), features, temp_folder=temp)
     counts = count_outcomes(rows)
@@ -82,7 +76,7 @@ def write_results(
         "config_hash": provenance.config_hash,
         "counts": counts,
         "environment": environment(),
-        "failed_fraction": failed_fraction(counts),
+        "failed_fraction": failed_fraction(rows),
         "num_frames": sum(row.num_frames for row in rows),
         "num_rows": len(rows),
         "num_shards": plan.num_shards,

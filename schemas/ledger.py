@@ -40,6 +40,11 @@ class LedgerRow:
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds by stage."""
 
+    @property
+    def is_in_shard(self) -> bool:
+        """Whether a shard holds the clip; a truncated one is left out of it if strict."""
+        return self.shard >= 0
+
 
 def to_plain(row: LedgerRow) -> dict[str, Any]:
     """Return the row as JSON-ready values."""

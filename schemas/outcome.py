@@ -39,5 +39,5 @@ class Outcome(Enum):
 
     @property
     def is_written(self) -> bool:
-        """Whether a clip with this outcome is in a shard."""
+        """Whether a clip with this outcome is written, unless a strict run leaves it out."""
         return self in (Outcome.WRITTEN, Outcome.TRUNCATED)

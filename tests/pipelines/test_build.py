@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import duckdb
 import numpy as np
 import psutil
@@ -290,6 +291,33 @@ def test_odd_line_separators_in_a_label_do_no_harm(
     arguments[arguments.index("--annotations") + 1] = str(tmp_path / "rows.csv")
     assert main(arguments) == 0
     assert json.loads((tmp_path / "out" / "run.json").read_text())["num_rows"] == 1
+
+
+def test_clip_left_out_by_strict_counts_as_failed_and_in_no_shard(
+    tmp_path: Path, build_arguments: Arguments
+) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    with av.open(str(videos / "a.avi"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        rng = np.random.default_rng(0)
+        for _ in range(12):
+            noise = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        container.mux(stream.encode())
+    data = (videos / "a.avi").read_bytes()
+    (videos / "a.avi").write_bytes(data[: len(data) * 6 // 10])
+    (tmp_path / "rows.csv").write_text("video,label\na.avi,x\n")
+    arguments = build_arguments(tmp_path / "out", "--strict")
+    arguments[arguments.index("--annotations") + 1] = str(tmp_path / "rows.csv")
+    arguments[arguments.index("--videos") + 1] = str(videos)
+    assert main(arguments) == 1
+    info = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (info["counts"], info["failed_fraction"]) == ({"truncated": 1}, 1.0)
+    tfds = json.loads((tmp_path / "out" / "tfrecord" / "dataset_info.json").read_text())
+    assert tfds["splits"][0]["shardLengths"] == ["0", "0", "0"]
+    assert main(["verify", str(tmp_path / "out")]) == 0
 
 
 def test_linked_folder_of_videos_is_found(tmp_path: Path, video_set: Path) -> None:

@@ -160,6 +160,7 @@ def test_child_dies_with_its_parent(tmp_path: Path, video_set: Path) -> None:
         parent.wait()
     child = int(pid_file.read_text())
     _wait_for(lambda: not psutil.pid_exists(child))
+    assert not psutil.pid_exists(child)
 
 
 _PARENT = """
