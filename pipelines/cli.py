@@ -3,8 +3,10 @@
 import logging
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import tyro
 
@@ -32,27 +34,11 @@ class ModelsOptions:
     """`fetch` downloads the models that are missing; `list` shows what is there."""
 
 
-Command = BuildConfig | VerifyOptions | ModelsOptions
-COMMANDS: dict[str, type[Command]] = {
-    "build": BuildConfig,
-    "verify": VerifyOptions,
-    "models": ModelsOptions,
-}
-USAGE = """usage: perfnet-prep COMMAND ...
-
-  build   turn annotated videos into shards of RGB, optical flow and rendered pose
-  verify  check a finished output folder
-  models  fetch or list the pose models
-
-`perfnet-prep COMMAND --help` lists the options of a command.
-"""
-
-
 def main(argv: list[str]) -> int:
     """Run one command.
 
     Args:
-        argv: Arguments without the program's name; what follows `--` goes to Apache Beam.
+        argv: Arguments without the program's name.
 
     Returns:
         0 done; 1 data failed; 2 usage or configuration error.
@@ -61,23 +47,20 @@ def main(argv: list[str]) -> int:
     logging.getLogger().addFilter(_is_worth_saying)
     if not argv or argv[0] not in COMMANDS:
         is_help = argv[:1] in (["-h"], ["--help"])
-        (sys.stdout if is_help else sys.stderr).write(USAGE)
+        (sys.stdout if is_help else sys.stderr).write(_usage())
         return DONE if is_help else USAGE_ERROR
-    split = argv.index("--") if "--" in argv else len(argv)
-    options, beam_options = argv[1:split], argv[split + 1 :]
+    command, options = COMMANDS[argv[0]], argv[1:]
+    run: Callable[[Any], int] = command.run
+    if command.takes_beam_options:
+        split = options.index("--") if "--" in options else len(options)
+        run = partial(command.run, beam_options=options[split + 1 :])
+        options = options[:split]
     try:
-        command = tyro.cli(COMMANDS[argv[0]], prog=f"perfnet-prep {argv[0]}", args=options)
+        values = tyro.cli(command.options, prog=f"perfnet-prep {argv[0]}", args=options)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else USAGE_ERROR
-    return _run(command, beam_options)
-
-
-def _run(command: Command, beam_options: list[str]) -> int:
-    """Run a command; say what went wrong in one line if it was not our fault."""
     try:
-        if isinstance(command, BuildConfig):
-            return _build(command, beam_options)
-        return _verify(command) if isinstance(command, VerifyOptions) else _models(command)
+        return run(values)
     except (PrepError, OSError) as error:
         sys.stderr.write(f"perfnet-prep: {error}\n")
         return USAGE_ERROR if isinstance(error, ConfigError) else DATA_FAILED
@@ -146,3 +129,37 @@ def _models(options: ModelsOptions) -> int:
         state = str(row.path) if row.is_fetched else "not fetched; run: perfnet-prep models fetch"
         _say(f"{row.asset.name} {row.asset.version} ({row.asset.licence}): {state}")
     return DONE
+
+
+class Command(NamedTuple):
+    """One command of the program."""
+
+    options: type[Any]
+    run: Callable[..., int]
+    """Takes the options, and `beam_options` if it has any; returns the exit status."""
+    summary: str
+    takes_beam_options: bool = False
+    """Whether what follows `--` goes to Apache Beam."""
+
+
+COMMANDS = {
+    "build": Command(
+        BuildConfig,
+        _build,
+        "turn annotated videos into shards of RGB, optical flow and rendered pose",
+        takes_beam_options=True,
+    ),
+    "verify": Command(VerifyOptions, _verify, "check a finished output folder"),
+    "models": Command(ModelsOptions, _models, "fetch or list the pose models"),
+}
+
+
+def _usage() -> str:
+    lines = [f"  {name:<8}{command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        (
+            "usage: perfnet-prep COMMAND ...\n",
+            *lines,
+            "\n`perfnet-prep COMMAND --help` lists the options of a command.\n",
+        )
+    )

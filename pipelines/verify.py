@@ -1,24 +1,16 @@
 """Check a finished output folder: every byte, every count, every frame."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import BinaryIO
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines import storage
+from pipelines.finished_output import DAMAGE, FinishedOutput, open_output
 from schemas.clip_record import SCHEMA_VERSION, ClipRecord
-from schemas.errors import ConfigError, PrepError, ShardError
-from schemas.labels import LabelMap, parse_label_map
-from schemas.ledger import LedgerRow, count_outcomes, read_ledger
-from schemas.parquet_rows import from_parquet_row
-from schemas.sequence_example import decode_sequence_example
-from schemas.shards import parquet_name, tfrecord_name
-from schemas.tfrecord import read_records
+from schemas.ledger import LedgerRow, count_outcomes
+from schemas.shard_reader import read_shard
 from video.jpeg import decode_jpeg
 
 
@@ -38,24 +30,6 @@ class Verification:
         if not holds:
             self.problems.append(problem)
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Output:
-    """The metadata of an output folder."""
-
-    folder: str
-    dataset: str
-    split: str
-    formats: tuple[str, ...]
-    num_shards: int
-    counts: dict[str, int]
-    modalities: tuple[str, ...]
-    labels: LabelMap
-    ledger: list[LedgerRow]
-
-
-_DAMAGE = (ValueError, KeyError, TypeError, OSError, pa.ArrowException, PrepError)
-"""What readers raise on damaged bytes."""
 
 _STREAMS = {
     ("tfrecord", "rgb"): {"rgb"},
@@ -81,12 +55,12 @@ def verify_output(folder: str) -> Verification:
     Raises:
         ConfigError: If it is not an output folder or the run did not complete.
     """
-    output = _read_output(folder)
+    output = open_output(folder)
     found = Verification()
     counts = count_outcomes(output.ledger)
     found.expect(
-        holds=counts == output.counts,
-        problem=f"run.json must count the ledger's rows {counts}, got {output.counts}",
+        holds=counts == output.info["counts"],
+        problem=f"run.json must count the ledger's rows {counts}, got {output.info['counts']}",
     )
     ids = [row.clip_id for row in output.ledger if row.is_in_shard]
     found.expect(holds=len(ids) == len(set(ids)), problem="a clip id is written twice")
@@ -95,47 +69,9 @@ def verify_output(folder: str) -> Verification:
     return found
 
 
-def _read_output(folder: str) -> _Output:
-    if not storage.exists(storage.join(folder, "COMPLETED")):
-        raise ConfigError(
-            f"output must be a completed run, got {folder} without the file COMPLETED; "
-            "run the same `perfnet-prep build` again to finish it"
-        )
-    name = "run.json"
-    try:
-        info = json.loads(storage.read_text(storage.join(folder, name)))
-        config = info["config"]
-        name = "ledger.parquet"
-        with storage.open_input(storage.join(folder, name)) as file:
-            ledger = read_ledger(file)
-        name = "label_map.txt"
-        labels = parse_label_map(storage.read_text(storage.join(folder, name)))
-        return _Output(
-            folder=folder,
-            dataset=config["dataset"],
-            split=config["split"],
-            formats=tuple(config["formats"]),
-            num_shards=info["num_shards"],
-            counts=info["counts"],
-            modalities=tuple(config["modalities"]),
-            labels=labels,
-            ledger=ledger,
-        )
-    except _DAMAGE as error:
-        raise ShardError(
-            f"{name} must be as `build` wrote it, got a damaged file ({error}); delete it and run "
-            "the same `perfnet-prep build` again"
-        ) from error
-
-
-def _verify_shard(output: _Output, shard: int, found: Verification) -> None:
+def _verify_shard(output: FinishedOutput, shard: int, found: Verification) -> None:
     rows = {row.clip_id: row for row in output.ledger if row.shard == shard}
-    place = (shard, output.num_shards)
-    names = []
-    if "tfrecord" in output.formats:
-        names.append(tfrecord_name(output.dataset, output.split, *place))
-    if "parquet" in output.formats:
-        names.append(parquet_name(output.split, *place))
+    names = output.shard_names(shard)
     digests = [_verify_file(output, name, rows, found) for name in names]
     for clip_id in sorted(set[str]().union(*digests)):
         variants = {each[clip_id] for each in digests if clip_id in each}
@@ -146,7 +82,7 @@ def _verify_shard(output: _Output, shard: int, found: Verification) -> None:
 
 
 def _verify_file(
-    output: _Output, name: str, rows: dict[str, LedgerRow], found: Verification
+    output: FinishedOutput, name: str, rows: dict[str, LedgerRow], found: Verification
 ) -> dict[str, str]:
     """Compare one shard file with its ledger rows; returns a digest of each record by clip id."""
     path = storage.join(output.folder, name)
@@ -157,14 +93,14 @@ def _verify_file(
     seen: list[str] = []
     try:
         with storage.open_input(path) as file:
-            for record in _read_shard(file, name):
+            for record in read_shard(file, name=name):
                 seen.append(record.clip_id)
                 digests[record.clip_id] = _shared_digest(record)
                 found.num_records += 1
                 for problem in _record_problems(record, rows, output, name):
                     found.problems.append(f"{name}: {record.clip_id}: {problem}")
                 found.num_images += _verify_images(record, name, found)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         found.problems.append(f"{name}: {error}")
         return digests
     expected = sorted(rows)
@@ -194,20 +130,8 @@ def _shared_digest(record: ClipRecord) -> str:
     return digest.hexdigest()
 
 
-def _read_shard(file: BinaryIO, name: str) -> Iterator[ClipRecord]:
-    if name.endswith(".parquet"):
-        # Without threads: one that holds `file` when the interpreter ends aborts the process.
-        parquet = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
-        for group in range(parquet.num_row_groups):
-            for row in parquet.read_row_group(group, use_threads=False).to_pylist():
-                yield from_parquet_row(row)
-    else:
-        for data in read_records(file, name=name):
-            yield decode_sequence_example(data)
-
-
 def _record_problems(
-    record: ClipRecord, rows: dict[str, LedgerRow], output: _Output, name: str
+    record: ClipRecord, rows: dict[str, LedgerRow], output: FinishedOutput, name: str
 ) -> Iterator[str]:
     row, labels = rows.get(record.clip_id), output.labels
     if row is None:

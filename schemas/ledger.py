@@ -1,5 +1,6 @@
 """The ledger: one row for every annotation row, with its outcome."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
@@ -103,7 +104,7 @@ def read_ledger(file: BinaryIO) -> list[LedgerRow]:
     return rows
 
 
-def count_outcomes(rows: list[LedgerRow]) -> dict[str, int]:
+def count_outcomes(rows: Sequence[LedgerRow]) -> dict[str, int]:
     """Return the number of rows by outcome; outcomes without rows are left out."""
     counts: dict[str, int] = {}
     for outcome in Outcome:
