@@ -178,7 +178,6 @@ def read_done(config: BuildConfig, spec: ShardSpec, key: str) -> dict[str, Any] 
 
 def _success_row(task: ClipTask, shard: int, done: ProcessedClip) -> LedgerRow:
     record = done.record
-    people = record.poses.num_people if record.poses is not None else ()
     return LedgerRow(
         clip_id=task.clip.clip_id,
         outcome=Outcome.TRUNCATED if record.is_truncated else Outcome.WRITTEN,
@@ -190,7 +189,7 @@ def _success_row(task: ClipTask, shard: int, done: ProcessedClip) -> LedgerRow:
         num_frames=record.num_frames,
         decoded_frames=done.decoded_frames,
         declared_frames=done.declared_frames,
-        num_people=float(sum(people)) / record.num_frames,
+        num_people=done.num_people,
         record_bytes=record.num_image_bytes,
         seconds=done.seconds,
     )

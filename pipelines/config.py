@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flow.engine import FlowConfig, FlowEngineName
+from pipelines.streams import streams_in
 from pose.backends import PoseBackendName, PoseConfig
 from renderers.pose import PoseRenderConfig
 from schemas.annotations.read import DatasetName
@@ -17,6 +18,7 @@ from video.decode import DecodeConfig
 
 Modality = Literal["rgb", "flow", "pose"]
 ShardFormat = Literal["tfrecord", "parquet"]
+PoseStorage = Literal["overlay", "keypoints", "both"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +55,9 @@ class BuildConfig:
     """Folder of the result: a local path or one that Apache Beam can write (gs://...)."""
     modalities: tuple[Modality, ...] = ("rgb", "flow", "pose")
     """Streams to store."""
+    pose_storage: PoseStorage = "both"
+    """What to store of the pose: `overlay` is the frames with poses drawn on them, `keypoints` the
+    poses themselves, from which they can be drawn on `rgb` when reading."""
     formats: tuple[ShardFormat, ...] = ("tfrecord", "parquet")
     """Kinds of shards to write, both in the same pass."""
     num_shards: int | None = None
@@ -113,11 +118,23 @@ class BuildConfig:
         if not 0 <= self.max_failed_fraction <= 1:
             raise ConfigError(f"max_failed_fraction must be 0 to 1, got {self.max_failed_fraction}")
 
+    @property
+    def streams(self) -> frozenset[str]:
+        """Fields of `ClipRecord` that the run stores in any of its formats."""
+        streams = (
+            streams_in(each, modalities=self.modalities, pose_storage=self.pose_storage)
+            for each in self.formats
+        )
+        return frozenset[str]().union(*streams)
+
     def content_settings(self) -> dict[str, Any]:
         """Return, JSON-ready, every setting that can change the bytes of a record."""
         values = asdict(self)
         stages = ("decode", "flow", "pose", "render", "jpeg")
-        names = ("dataset", "split", "modalities", "strict", "pose_backend", "flow_engine", *stages)
+        names = (
+            *("dataset", "split", "modalities", "pose_storage", "strict", "pose_backend"),
+            *("flow_engine", *stages),
+        )
         settings: dict[str, Any] = {name: values[name] for name in names}
         settings["modalities"] = sorted(self.modalities)
         # Not where the model lies: its hash is part of every shard's key.

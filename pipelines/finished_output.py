@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines import storage
+from pipelines.streams import streams_in
 from schemas.clip_record import ClipRecord
 from schemas.errors import ConfigError, PrepError, ShardError
 from schemas.labels import LabelMap, parse_label_map
@@ -44,6 +45,19 @@ class FinishedOutput:
     def modalities(self) -> tuple[str, ...]:
         """Streams that the records hold."""
         return tuple(self.config["modalities"])
+
+    @property
+    def pose_storage(self) -> str:
+        """What the records hold of the pose: overlay, keypoints or both."""
+        return str(self.config.get("pose_storage", "both"))
+
+    def streams_in(self, name: str) -> frozenset[str]:
+        """Return the fields of `ClipRecord` that a shard file holds."""
+        return streams_in(
+            "parquet" if name.endswith(".parquet") else "tfrecord",
+            modalities=self.modalities,
+            pose_storage=self.pose_storage,
+        )
 
     def shard_names(self, shard: int) -> list[str]:
         """Return the files of a shard below the folder, one for each format."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class ProcessedClip:
     detail: str
     decoded_frames: int
     declared_frames: int
+    num_people: float
+    """People per frame, mean; known even where no poses are stored."""
     seconds: dict[str, float]
 
 
@@ -52,7 +55,6 @@ class _Streams:
     flow: list[bytes] = field(default_factory=list)
     flow_x: list[bytes] = field(default_factory=list)
     flow_y: list[bytes] = field(default_factory=list)
-    poses: list[PoseSequence] = field(default_factory=list)
 
 
 class ClipProcessor:
@@ -67,12 +69,14 @@ class ClipProcessor:
         cv2.setNumThreads(1)
         self._config = config
         self._provenance = provenance
-        self._flow_engine: FlowEngine | None = None
-        self._pose_backend: PoseBackend | None = None
-        if "flow" in config.modalities:
-            self._flow_engine = make_flow_engine(config.flow_engine, config.flow)
-        if "pose" in config.modalities:
-            self._pose_backend = make_backend(config.pose_backend, config.pose)
+
+    @cached_property
+    def _flow_engine(self) -> FlowEngine:
+        return make_flow_engine(self._config.flow_engine, self._config.flow)
+
+    @cached_property
+    def _pose_backend(self) -> PoseBackend:
+        return make_backend(self._config.pose_backend, self._config.pose)
 
     def process(self, task: ClipTask, video_path: Path) -> ProcessedClip:
         """Return the record of a clip.
@@ -93,7 +97,7 @@ class ClipProcessor:
 
     def _process(self, task: ClipTask, video_path: Path) -> ProcessedClip:
         clip = task.clip
-        run = _ClipRun(self._config, self._flow_engine)
+        run = _ClipRun(self._config)
         with open_clip(
             video_path,
             start_seconds=clip.start_seconds,
@@ -104,10 +108,10 @@ class ClipProcessor:
             frames = decoder.frames()
             estimator: ClipPoseEstimator | None = None
             while window := run.read_window(frames):
-                if estimator is None and self._pose_backend is not None:
+                if estimator is None and run.needs_estimator:
                     request = _pose_request(task, decoder, window[0])
                     estimator = self._pose_backend.start_clip(request)
-                run.add_window(window, estimator)
+                run.add_window(window, self._flow_engine if run.needs_flow else None, estimator)
             run.finish_flow()
             truncation = decoder.truncation()
             if truncation and self._config.strict:
@@ -120,6 +124,7 @@ class ClipProcessor:
                 detail="; ".join(filter(None, (truncation, decoder.notes()))),
                 decoded_frames=decoder.num_decoded,
                 declared_frames=decoder.info.declared_frames,
+                num_people=run.num_people,
                 seconds=run.seconds,
             )
 
@@ -153,7 +158,7 @@ class ClipProcessor:
             flow_x=tuple(streams.flow_x),
             flow_y=tuple(streams.flow_y),
             flow_bound_px=self._config.flow.bound_px,
-            poses=join_pose_sequences(streams.poses) if streams.poses else None,
+            poses=run.stored_poses,
             is_truncated=is_truncated,
             provenance=self._provenance,
         )
@@ -162,13 +167,35 @@ class ClipProcessor:
 class _ClipRun:
     """State of one clip between windows."""
 
-    def __init__(self, config: BuildConfig, flow_engine: FlowEngine | None) -> None:
+    def __init__(self, config: BuildConfig) -> None:
         self._config = config
-        self._flow_engine = flow_engine
+        self._todo = config.streams
+        self._poses: list[PoseSequence] = []
         self._last_gray: npt.NDArray[np.uint8] | None = None
         self.streams = _Streams()
         self.seconds: dict[str, float] = {}
         self.size = (0, 0)
+
+    @property
+    def needs_flow(self) -> bool:
+        """Whether flow has to be computed."""
+        return bool(self._todo & {"flow", "flow_x", "flow_y"})
+
+    @property
+    def needs_estimator(self) -> bool:
+        """Whether poses have to be estimated."""
+        return bool(self._todo & {"poses", "pose_overlay"})
+
+    @property
+    def num_people(self) -> float:
+        """People per frame, mean; 0 without poses."""
+        people = sum(int(poses.num_people.sum()) for poses in self._poses)
+        return people / len(self.streams.timestamps_us)
+
+    @property
+    def stored_poses(self) -> PoseSequence | None:
+        """Poses of the whole clip, if they are to be stored."""
+        return join_pose_sequences(self._poses) if "poses" in self._todo else None
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -181,17 +208,22 @@ class _ClipRun:
         with self._timed("decode"):
             return list(islice(frames, WINDOW_FRAMES))
 
-    def add_window(self, window: list[DecodedFrame], estimator: ClipPoseEstimator | None) -> None:
+    def add_window(
+        self,
+        window: list[DecodedFrame],
+        flow_engine: FlowEngine | None,
+        estimator: ClipPoseEstimator | None,
+    ) -> None:
         """Compute and encode every stream of the next frames."""
         height, width = window[0].rgb.shape[:2]
         self.size = (width, height)
         self.streams.timestamps_us += [frame.timestamp_us for frame in window]
         self.streams.source_indices += [frame.source_index for frame in window]
         self.streams.source_timestamps_us += [frame.source_timestamp_us for frame in window]
-        if "rgb" in self._config.modalities:
+        if "rgb" in self._todo:
             self._add_rgb(window)
-        if self._flow_engine is not None:
-            self._add_flow(window, self._flow_engine)
+        if flow_engine is not None:
+            self._add_flow(window, flow_engine)
         if estimator is not None:
             self._add_poses(window, estimator)
 
@@ -232,19 +264,24 @@ class _ClipRun:
         quality = self._config.jpeg.flow_quality
         with self._timed("encode"):
             code = quantize_flow(flow, bound_px=self._config.flow.bound_px)
-            if "tfrecord" in self._config.formats:
+            if "flow" in self._todo:
                 image = np.dstack((code, np.zeros_like(code[..., :1])))
                 self.streams.flow.append(encode_jpeg(image, quality=quality, chroma="444"))
-            if "parquet" in self._config.formats:
-                for axis, images in enumerate((self.streams.flow_x, self.streams.flow_y)):
-                    images.append(encode_jpeg(code[..., axis], quality=quality))
+            for axis, name in enumerate(("flow_x", "flow_y")):
+                if name in self._todo:
+                    jpeg = encode_jpeg(code[..., axis], quality=quality)
+                    getattr(self.streams, name).append(jpeg)
 
     def _add_poses(self, window: list[DecodedFrame], estimator: ClipPoseEstimator) -> None:
         frames = np.stack([frame.rgb for frame in window])
         indices = np.array([frame.source_index for frame in window], np.int64)
         with self._timed("pose"):
             poses = estimator.estimate(frames, indices)
-        self.streams.poses.append(poses)
+        self._poses.append(poses)
+        if "pose_overlay" in self._todo:
+            self._add_overlay(frames, poses)
+
+    def _add_overlay(self, frames: npt.NDArray[np.uint8], poses: PoseSequence) -> None:
         with self._timed("render"):
             drawn = render_pose_clip(frames, poses, config=self._config.render)
         with self._timed("encode"):

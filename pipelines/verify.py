@@ -31,17 +31,6 @@ class Verification:
             self.problems.append(problem)
 
 
-_STREAMS = {
-    ("tfrecord", "rgb"): {"rgb"},
-    ("tfrecord", "flow"): {"flow"},
-    ("tfrecord", "pose"): {"pose_overlay", "poses"},
-    ("parquet", "rgb"): {"rgb"},
-    ("parquet", "flow"): {"flow_x", "flow_y"},
-    ("parquet", "pose"): {"pose_overlay", "poses"},
-}
-"""Streams of a record by format and modality."""
-
-
 def verify_output(folder: str) -> Verification:
     """Read everything in an output folder and compare it with its ledger.
 
@@ -139,8 +128,7 @@ def _record_problems(
         return
     if record.num_frames != row.num_frames:
         yield f"must have the ledger's {row.num_frames} frames, got {record.num_frames}"
-    kind = "parquet" if name.endswith(".parquet") else "tfrecord"
-    streams = set[str]().union(*(_STREAMS[kind, modality] for modality in output.modalities))
+    streams = output.streams_in(name)
     present = record.stream_lengths().keys() - {"source_indices", "source_timestamps_us"}
     if present != streams:
         yield f"must have the streams {sorted(streams)}, got {sorted(present)}"
