@@ -56,6 +56,16 @@ def dequantize_flow(
     return flow
 
 
+def count_saturated(code: npt.NDArray[np.uint8]) -> int:
+    """Return how many vectors reach the bound: displacements that clipping may have shortened.
+
+    Args:
+        code: uint8 [..., 2] of `quantize_flow`.
+    """
+    at_bound = (code == 0) | (code == 255)
+    return int(np.count_nonzero(at_bound[..., 0] | at_bound[..., 1]))
+
+
 def _check_bound(bound_px: float) -> None:
     if not bound_px > 0:
         raise ValueError(f"bound_px must be > 0, got {bound_px}")

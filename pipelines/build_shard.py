@@ -185,13 +185,17 @@ def _success_row(task: ClipTask, shard: int, done: ProcessedClip) -> LedgerRow:
         source=task.clip.source,
         path=task.path,
         label_text=task.clip.label_text or "",
+        media_id=task.clip.media_id,
         shard=shard,
         num_frames=record.num_frames,
         decoded_frames=done.decoded_frames,
         declared_frames=done.declared_frames,
-        num_people=done.num_people,
+        source_start_us=int(record.source_timestamps_us[0]),
+        source_end_us=int(record.source_timestamps_us[-1]),
         record_bytes=record.num_image_bytes,
+        stream_bytes=record.stream_bytes(),
         seconds=done.seconds,
+        **asdict(done.facts),
     )
 
 
@@ -203,4 +207,5 @@ def _failure_row(task: ClipTask, error: RecordError) -> LedgerRow:
         source=task.clip.source,
         path=task.path,
         label_text=task.clip.label_text or "",
+        media_id=task.clip.media_id,
     )

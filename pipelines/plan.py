@@ -118,6 +118,7 @@ def _missing(clip: Clip) -> LedgerRow:
         detail=f"no file of the video folder is {wanted} or {clip.clip_id}.*",
         source=clip.source,
         label_text=clip.label_text or "",
+        media_id=clip.media_id,
     )
 
 

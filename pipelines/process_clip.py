@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flow.engine import FlowEngine, make_flow_engine
-from flow.quantize import quantize_flow
+from flow.quantize import count_saturated, quantize_flow
+from pipelines.clip_facts import ClipFacts, measure_clip
 from pipelines.config import BuildConfig
 from pipelines.plan import ClipTask
 from pose.backends import make_backend
@@ -24,6 +25,7 @@ from schemas.errors import RecordError
 from schemas.outcome import Outcome
 from schemas.pose_sequence import PoseSequence, join_pose_sequences
 from video.decode import ClipDecoder, DecodedFrame, open_clip
+from video.fingerprint import hash_video
 from video.jpeg import encode_jpeg
 
 WINDOW_FRAMES = 64
@@ -38,8 +40,7 @@ class ProcessedClip:
     detail: str
     decoded_frames: int
     declared_frames: int
-    num_people: float
-    """People per frame, mean; known even where no poses are stored."""
+    facts: ClipFacts
     seconds: dict[str, float]
 
 
@@ -124,7 +125,7 @@ class ClipProcessor:
                 detail="; ".join(filter(None, (truncation, decoder.notes()))),
                 decoded_frames=decoder.num_decoded,
                 declared_frames=decoder.info.declared_frames,
-                num_people=run.num_people,
+                facts=run.facts(hash_video(video_path)),
                 seconds=run.seconds,
             )
 
@@ -175,6 +176,7 @@ class _ClipRun:
         self.streams = _Streams()
         self.seconds: dict[str, float] = {}
         self.size = (0, 0)
+        self._num_saturated = self._num_vectors = 0
 
     @property
     def needs_flow(self) -> bool:
@@ -186,11 +188,10 @@ class _ClipRun:
         """Whether poses have to be estimated."""
         return bool(self._todo & {"poses", "pose_overlay"})
 
-    @property
-    def num_people(self) -> float:
-        """People per frame, mean; 0 without poses."""
-        people = sum(int(poses.num_people.sum()) for poses in self._poses)
-        return people / len(self.streams.timestamps_us)
+    def facts(self, video_hash: str) -> ClipFacts:
+        """Return what the ledger says about the streams."""
+        saturation = self._num_saturated / self._num_vectors if self._num_vectors else None
+        return measure_clip(video_hash=video_hash, flow_saturation=saturation, windows=self._poses)
 
     @property
     def stored_poses(self) -> PoseSequence | None:
@@ -264,6 +265,8 @@ class _ClipRun:
         quality = self._config.jpeg.flow_quality
         with self._timed("encode"):
             code = quantize_flow(flow, bound_px=self._config.flow.bound_px)
+            self._num_saturated += count_saturated(code)
+            self._num_vectors += code.size // 2
             if "flow" in self._todo:
                 image = np.dstack((code, np.zeros_like(code[..., :1])))
                 self.streams.flow.append(encode_jpeg(image, quality=quality, chroma="444"))

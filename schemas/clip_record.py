@@ -92,8 +92,18 @@ class ClipRecord:
     @property
     def num_image_bytes(self) -> int:
         """Bytes of all JPEGs."""
-        streams = (self.rgb, self.pose_overlay, self.flow, self.flow_x, self.flow_y)
-        return sum(len(jpeg) for stream in streams for jpeg in stream)
+        return sum(self.stream_bytes().values())
+
+    def stream_bytes(self) -> dict[str, int]:
+        """Return the bytes of the JPEGs of every image stream, by name; 0 if it is not stored."""
+        streams = {
+            "rgb": self.rgb,
+            "pose_overlay": self.pose_overlay,
+            "flow": self.flow,
+            "flow_x": self.flow_x,
+            "flow_y": self.flow_y,
+        }
+        return {name: sum(map(len, images)) for name, images in streams.items()}
 
     def stream_lengths(self) -> dict[str, int]:
         """Return the number of entries of every stream that is present, by name."""

@@ -12,6 +12,9 @@ from schemas.outcome import Outcome
 STAGES = ("decode", "flow", "pose", "render", "encode")
 """Stages whose seconds the ledger keeps, in the order in which data flows."""
 
+STREAMS = ("rgb", "pose_overlay", "flow", "flow_x", "flow_y")
+"""Image streams whose bytes the ledger keeps, named as in `ClipRecord`."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LedgerRow:
@@ -26,6 +29,8 @@ class LedgerRow:
     path: str = ""
     """Video below the video folder; "" if none was found."""
     label_text: str = ""
+    media_id: str = ""
+    """YouTube id, or the file stem where there is none; "" for a rejected row."""
     shard: int = -1
     """Shard that holds the clip; -1 if none does."""
     num_frames: int = 0
@@ -36,8 +41,24 @@ class LedgerRow:
     """Source frames the container claims; 0 = it claims none."""
     num_people: float = 0.0
     """People per frame, mean."""
+    num_tracks: int = 0
+    """Different people that were followed through the clip."""
+    pose_coverage: float | None = None
+    """Share of the frames with a person in it; None without poses."""
+    pose_score: float | None = None
+    """Mean score of the detected keypoints; None if there is none."""
+    flow_saturation: float | None = None
+    """Share of the flow vectors that reach the bound; None without flow."""
+    video_hash: str = ""
+    """`hash_video` of the file; "" if no frame of it was stored."""
+    source_start_us: int = 0
+    """Presentation time of the first source frame used, in its file."""
+    source_end_us: int = 0
+    """Presentation time of the last source frame used, in its file."""
     record_bytes: int = 0
     """Encoded images of the clip."""
+    stream_bytes: dict[str, int] = field(default_factory=dict)
+    """The same by stream (`STREAMS`)."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds by stage."""
 
@@ -65,12 +86,21 @@ _SCHEMA = pa.schema(
         ("source", pa.string()),
         ("path", pa.string()),
         ("label_text", pa.string()),
+        ("media_id", pa.string()),
         ("shard", pa.int32()),
         ("num_frames", pa.int32()),
         ("decoded_frames", pa.int32()),
         ("declared_frames", pa.int64()),
         ("num_people", pa.float32()),
+        ("num_tracks", pa.int32()),
+        ("pose_coverage", pa.float32()),
+        ("pose_score", pa.float32()),
+        ("flow_saturation", pa.float32()),
+        ("video_hash", pa.string()),
+        ("source_start_us", pa.int64()),
+        ("source_end_us", pa.int64()),
         ("record_bytes", pa.int64()),
+        *((f"{stream}_bytes", pa.int64()) for stream in STREAMS),
         *((f"{stage}_seconds", pa.float32()) for stage in STAGES),
     ]
 )
@@ -88,6 +118,8 @@ def write_ledger(rows: list[LedgerRow], file: BinaryIO) -> None:
         values = to_plain(row)
         seconds = values.pop("seconds")
         values.update({f"{stage}_seconds": seconds.get(stage, 0.0) for stage in STAGES})
+        sizes = values.pop("stream_bytes")
+        values.update({f"{stream}_bytes": sizes.get(stream, 0) for stream in STREAMS})
         plain.append(values)
     pq.write_table(pa.Table.from_pylist(plain, schema=_SCHEMA), file)
 
@@ -100,7 +132,8 @@ def read_ledger(file: BinaryIO) -> list[LedgerRow]:
     table = pq.read_table(pa.BufferReader(file.read()), use_threads=False)
     for values in table.to_pylist():
         seconds = {stage: values.pop(f"{stage}_seconds") for stage in STAGES}
-        rows.append(from_plain({**values, "seconds": seconds}))
+        sizes = {stream: values.pop(f"{stream}_bytes") for stream in STREAMS}
+        rows.append(from_plain({**values, "seconds": seconds, "stream_bytes": sizes}))
     return rows
 
 

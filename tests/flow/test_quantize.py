@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flow.quantize import dequantize_flow, quantize_flow
+from flow.quantize import count_saturated, dequantize_flow, quantize_flow
 
 Float32 = npt.NDArray[np.float32]
 BOUNDS = st.sampled_from([0.5, 1.0, 7.3, 15.0, 20.0, 32.0, 127.5, 1000.0])
@@ -113,3 +113,8 @@ def test_bound_must_be_positive(bound: float) -> None:
         quantize_flow(flow, bound_px=bound)
     with pytest.raises(ValueError, match=message):
         dequantize_flow(np.zeros((1, 2), np.uint8), bound_px=bound)
+
+
+def test_vector_is_saturated_if_either_component_reaches_the_bound() -> None:
+    flow = np.array([[0, 0], [19.8, 0], [20, 0], [0, -25], [-25, 25]], np.float32)
+    assert count_saturated(quantize_flow(flow, bound_px=20)) == 3

@@ -9,6 +9,7 @@ import pytest
 
 from schemas.ledger import (
     STAGES,
+    STREAMS,
     LedgerRow,
     count_outcomes,
     from_plain,
@@ -25,12 +26,21 @@ FULL = LedgerRow(
     source="val.csv:2",
     path="val/é.mp4",
     label_text="play golf",
+    media_id="名前",
     shard=3,
     num_frames=108,
     decoded_frames=129,
     declared_frames=141,
     num_people=1.5,
+    num_tracks=2,
+    pose_coverage=0.75,
+    pose_score=0.5,
+    flow_saturation=0.125,
+    video_hash="0f" * 16,
+    source_start_us=10_000_000,
+    source_end_us=2**40,
     record_bytes=2**40,
+    stream_bytes={stream: 2**38 + index for index, stream in enumerate(STREAMS)},
     seconds={stage: 0.25 * index for index, stage in enumerate(STAGES)},
 )
 SHORT = LedgerRow(clip_id="b", outcome=Outcome.MISSING)
@@ -44,8 +54,10 @@ def write(rows: list[LedgerRow]) -> io.BytesIO:
 
 
 def test_rows_come_back() -> None:
-    no_time = {"seconds": dict.fromkeys(STAGES, 0.0)}
-    assert read_ledger(write([FULL, SHORT])) == [replace(SHORT, **no_time), FULL]
+    short = replace(
+        SHORT, seconds=dict.fromkeys(STAGES, 0.0), stream_bytes=dict.fromkeys(STREAMS, 0)
+    )
+    assert read_ledger(write([FULL, SHORT])) == [short, FULL]
 
 
 def test_no_rows_come_back() -> None:
@@ -70,6 +82,11 @@ def test_plain_form_is_json_and_comes_back(outcome: Outcome) -> None:
     plain = json.loads(json.dumps(to_plain(row)))
     assert plain["outcome"] == outcome.value
     assert from_plain(plain) == row
+
+
+def test_row_that_an_older_version_left_in_done_json_is_read() -> None:
+    old = {name: value for name, value in to_plain(FULL).items() if name != "pose_coverage"}
+    assert from_plain(old) == replace(FULL, pose_coverage=None)
 
 
 def test_counts_are_by_outcome_without_zeros() -> None:
