@@ -49,6 +49,8 @@ class BuildConfig:
     `testTrainMulti_7030_splits` or a CSV `video,label[,start,end,split]`. Not for `folder`."""
     videos: str
     """Folder of the videos, in any of the usual layouts."""
+    follow_links: bool = False
+    """Read files through links that lead out of the folder of the videos."""
     split: str
     """Split to build: train, val or test; train1, test1 ... train3, test3 for UCF101 and HMDB51."""
     output: str

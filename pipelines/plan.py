@@ -1,16 +1,20 @@
 """From annotation rows and video files to shard specs: what each shard will hold."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from pipelines.config import hash_json
+from pipelines.video_folder import UnusableFile
 from schemas.clip import AnnotationTable, Clip
 from schemas.ledger import LedgerRow, from_plain, to_plain
 from schemas.outcome import Outcome
 from schemas.shards import shard_of
 from video.locate import VideoIndex
+
+_NONE: Mapping[str, UnusableFile] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +59,12 @@ class Plan:
 
 
 def plan_shards(
-    table: AnnotationTable, video_sizes: dict[str, int], *, num_shards: int, limit: int | None
+    table: AnnotationTable,
+    video_sizes: dict[str, int],
+    *,
+    num_shards: int,
+    limit: int | None,
+    unusable: Mapping[str, UnusableFile] = _NONE,
 ) -> Plan:
     """Decide which shard holds which clip.
 
@@ -64,11 +73,13 @@ def plan_shards(
         video_sizes: Bytes of every file below the video folder, by relative path.
         num_shards: Number of shards.
         limit: Take only the first rows of the table; None = all.
+        unusable: Entries of the video folder that may not be read, by relative path.
 
     Returns:
         The plan; it depends on the arguments only, never on the number of workers.
     """
     index = VideoIndex(video_sizes)
+    not_found = _NotFound(unusable)
     label_indices = {text: place for place, text in enumerate(table.labels.texts)}
     shards: list[list[ClipTask]] = [[] for _ in range(num_shards)]
     settled = [
@@ -84,7 +95,7 @@ def plan_shards(
     for clip in table.clips[:limit]:
         found = index.find(clip)
         if found is None:
-            settled.append(_missing(clip))
+            settled.append(not_found.settle(clip))
             continue
         task = ClipTask(
             clip=clip,
@@ -110,16 +121,53 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _missing(clip: Clip) -> LedgerRow:
-    wanted = clip.relative_path or f"{clip.media_id}.*"
-    return LedgerRow(
-        clip_id=clip.clip_id,
-        outcome=Outcome.MISSING,
-        detail=f"no file of the video folder is {wanted} or {clip.clip_id}.*",
-        source=clip.source,
-        label_text=clip.label_text or "",
-        media_id=clip.media_id,
-    )
+class _NotFound:
+    """Says of a clip without a file why it has none.
+
+    Args:
+        unusable: Entries of the video folder that may not be read, by relative path.
+    """
+
+    def __init__(self, unusable: Mapping[str, UnusableFile]) -> None:
+        self._unusable = unusable
+        self._index = VideoIndex(unusable)
+
+    def settle(self, clip: Clip) -> LedgerRow:
+        """Return the ledger row of a clip whose file is not among those that may be read."""
+        path = self._blocking_entry(clip)
+        if path is None:
+            outcome, detail, path = Outcome.MISSING, self._describe_missing(clip), ""
+        else:
+            outcome, detail = self._unusable[path].outcome, self._unusable[path].detail
+        return LedgerRow(
+            clip_id=clip.clip_id,
+            outcome=outcome,
+            detail=_printable(detail),
+            source=clip.source,
+            path=_printable(path),
+            label_text=clip.label_text or "",
+            media_id=clip.media_id,
+        )
+
+    def _blocking_entry(self, clip: Clip) -> str | None:
+        """Return the unusable file of a clip, or the unusable folder that its path leads into."""
+        found = self._index.find(clip)
+        if found is not None:
+            return found.relative_path
+        parts = clip.relative_path.split("/")
+        folders = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+        return next((folder for folder in folders if folder in self._unusable), None)
+
+    def _describe_missing(self, clip: Clip) -> str:
+        wanted = clip.relative_path or f"{clip.media_id}.*"
+        detail = f"no file of the video folder is {wanted} or {clip.clip_id}.*"
+        if "\\" in wanted:
+            detail += "; write / between folders"
+        if self._unusable:
+            name, first = min(self._unusable.items())
+            number = len(self._unusable)
+            detail += f"; {number} entries of it are not read, such as {name!r}: {first.detail}"
+        return detail
 
 
 def encode_plan(plan: Plan) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,12 +12,17 @@ from pipelines.config import BuildConfig
 from pipelines.output_folder import check_same_settings
 from pipelines.plan import Plan, plan_shards
 from pipelines.versions import software_text
+from pipelines.video_folder import VideoFolder, list_videos
 from pose.backends import make_backend
+from schemas.annotations.label_map_file import read_label_map
 from schemas.annotations.read import read_annotations
+from schemas.annotations.text_files import LocalTextFiles, TextFiles
+from schemas.clip import AnnotationTable, RejectedRow
 from schemas.clip_record import Provenance
 from schemas.errors import ConfigError
-from schemas.labels import LabelMap, parse_label_map
+from schemas.labels import LabelMap
 from schemas.shards import default_num_shards
+from schemas.video_extensions import is_video_path
 
 _LOGGER = logging.getLogger("perfnet_prep")
 
@@ -42,24 +47,18 @@ def prepare_run(config: BuildConfig) -> PreparedRun:
     _check_paths(config)
     _check_gpu_engine(config)
     pose_model = _describe_pose_model(config)
-    sizes = storage.list_sizes(config.videos)
-    if not sizes:
-        raise ConfigError(f"videos must hold at least one file, got an empty {config.videos}")
-    labels = None
-    if config.label_map:
-        labels = _read_label_map(config.label_map)
-    table = read_annotations(
-        config.dataset,
-        config.annotations,
-        split=config.split,
-        label_map=labels,
-        video_paths=sorted(sizes),
-        files=storage.RemoteTextFiles() if storage.is_remote(config.annotations) else None,
-    )
+    videos = _list_videos(config)
+    table = _read_table(config, videos)
     num_shards = config.num_shards or default_num_shards(
         min(len(table.clips), config.limit or len(table.clips))
     )
-    plan = plan_shards(table, sizes, num_shards=num_shards, limit=config.limit)
+    plan = plan_shards(
+        table,
+        videos.sizes,
+        num_shards=num_shards,
+        limit=config.limit,
+        unusable=videos.unusable,
+    )
     check_same_settings(config, num_shards)
     provenance = Provenance(
         config_hash=config.content_hash(), software=software_text(), pose_model=pose_model
@@ -107,17 +106,44 @@ def _describe_pose_model(config: BuildConfig) -> str:
         backend.close()
 
 
-def _read_label_map(path: str) -> LabelMap:
-    try:
-        text = storage.read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        rule = "label_map must be a readable UTF-8 file"
-        raise ConfigError(f"{rule}, got {path}: {error}") from error
-    rule = "label_map must have one label per line"
-    try:
-        labels = parse_label_map(text)
-    except ValueError as error:
-        raise ConfigError(f"{rule}, got {path}: {error}") from error
-    if not len(labels):
-        raise ConfigError(f"{rule}, got an empty {path}")
-    return labels
+def _list_videos(config: BuildConfig) -> VideoFolder:
+    """Return what lies in the videos folder; raise ConfigError if there is nothing."""
+    if storage.is_remote(config.videos):
+        videos = VideoFolder(sizes=storage.list_remote_sizes(config.videos))
+    else:
+        videos = list_videos(config.videos, follow_links=config.follow_links)
+    if not videos.sizes and not videos.unusable:
+        raise ConfigError(f"videos must hold at least one file, got an empty {config.videos}")
+    return videos
+
+
+def _read_table(config: BuildConfig, videos: VideoFolder) -> AnnotationTable:
+    """Return the annotation rows; where the folder is the annotation, all of its entries."""
+    labels = None
+    if config.label_map:
+        labels = read_label_map(_text_files(config.label_map), config.label_map)
+    is_folder = config.dataset == "folder"
+    if is_folder and not videos.sizes:
+        name, first = min(videos.unusable.items())
+        rule = "videos must hold at least one file that may be read"
+        raise ConfigError(f"{rule}, got only others, such as {name!r}: {first.detail}")
+    table = read_annotations(
+        config.dataset,
+        config.videos if is_folder else config.annotations,
+        split=config.split,
+        label_map=labels,
+        video_paths=sorted(videos.sizes),
+        files=_text_files(config.annotations),
+    )
+    if not is_folder:
+        return table
+    rejected = [
+        RejectedRow(clip_id=path, source=path, outcome=each.outcome, detail=each.detail)
+        for path, each in videos.unusable.items()
+        if is_video_path(path)
+    ]
+    return replace(table, rejected=(*table.rejected, *rejected))
+
+
+def _text_files(path: str) -> TextFiles:
+    return storage.RemoteTextFiles() if storage.is_remote(path) else LocalTextFiles()

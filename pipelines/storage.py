@@ -17,6 +17,7 @@ from uuid import uuid4
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from schemas.annotations.text_files import MAX_FILE_BYTES, decode_text
 from schemas.errors import ConfigError, ShardError
 
 _AS_IT_IS = CompressionTypes.UNCOMPRESSED
@@ -85,38 +86,18 @@ def open_input(path: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def list_sizes(folder: str) -> dict[str, int]:
-    """Return the bytes of every file below a folder, by path relative to it ("/" between).
+def list_remote_sizes(folder: str) -> dict[str, int]:
+    """Return the bytes of every file below a remote folder, by path relative to it.
 
     Raises:
-        ConfigError: If the folder does not exist or holds no file.
+        ConfigError: If the folder cannot be read.
     """
-    if not is_remote(folder):
-        return _list_local_sizes(Path(folder))
     prefix = folder.rstrip("/") + "/"
     try:
         (match,) = FileSystems.match([prefix + "**"])
     except BeamIOError as error:
         raise ConfigError(f"folder must be readable, got {folder}: {error}") from error
     return {entry.path[len(prefix) :]: entry.size_in_bytes for entry in match.metadata_list}
-
-
-def _list_local_sizes(root: Path) -> dict[str, int]:
-    if not root.is_dir():
-        raise ConfigError(f"videos must be an existing folder, got {root}")
-    return {path.relative_to(root).as_posix(): path.stat().st_size for path in _walk(root, set())}
-
-
-def _walk(folder: Path, above: set[Path]) -> Iterator[Path]:
-    """All files below a folder, also behind links to folders, except to folders above them."""
-    real = folder.resolve()
-    if real in above:
-        return
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from _walk(entry, above | {real})
-        elif entry.is_file():
-            yield entry
 
 
 class RemoteTextFiles:
@@ -129,10 +110,12 @@ class RemoteTextFiles:
             ConfigError: If there is no such file, or it is no UTF-8 text.
         """
         try:
-            return read_bytes(path).decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            rule = "annotation file must be a readable UTF-8 file"
+            with open_input(path) as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            rule = "annotation file must be a file that can be read"
             raise ConfigError(f"{rule}, got {path}: {error}") from error
+        return decode_text(data, path, num_bytes=len(data))
 
     def list_names(self, path: str) -> list[str]:
         """Return the names of the files in a folder, sorted.
@@ -140,7 +123,7 @@ class RemoteTextFiles:
         Raises:
             ConfigError: If there is no such folder or it cannot be listed.
         """
-        names = sorted(name for name in list_sizes(path) if "/" not in name)
+        names = sorted(name for name in list_remote_sizes(path) if "/" not in name)
         if not names:
             raise ConfigError(f"annotations must be a folder with files, got {path}")
         return names

@@ -1,7 +1,11 @@
 """The label map: label texts in index order, the same in every run."""
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,7 @@ class LabelMap:
             if not text.strip() or "\n" in text or "\r" in text:
                 raise ValueError(f"label must be one non-empty line, got {text!r}")
         if len(set(self.texts)) != len(self.texts):
-            twice = sorted({text for text in self.texts if self.texts.count(text) > 1})
+            twice = sorted(text for text, number in Counter(self.texts).items() if number > 1)
             raise ValueError(f"labels must be unique, got twice: {twice}")
 
     def __len__(self) -> int:
@@ -43,10 +47,12 @@ def sorted_label_map(texts: Iterable[str]) -> LabelMap:
 
 
 def parse_label_map(text: str) -> LabelMap:
-    """Return the map that `LabelMap.to_text` wrote; blank lines at the end are ignored.
+    """Return the map that `LabelMap.to_text` wrote.
+
+    Line ends may be those of any system; blank lines at the end are ignored.
 
     Raises:
         ValueError: As `LabelMap`; a blank line between labels is an empty label.
     """
-    lines = text.rstrip("\r\n").split("\n")
-    return LabelMap(tuple(line.rstrip("\r") for line in lines) if lines != [""] else ())
+    lines = _LINE_END.split(text.rstrip("\r\n"))
+    return LabelMap(tuple(lines) if lines != [""] else ())

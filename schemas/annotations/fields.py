@@ -10,6 +10,9 @@ from schemas.outcome import Outcome
 MAX_SECONDS = 1_000_000
 """Times stay below this: six digits are what the file names of Kinetics hold."""
 
+MAX_CHARACTERS = 4096
+"""Longest name, path or label; it is the longest path of Linux."""
+
 _UNUSABLE_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
 _SHOWN_CHARACTERS = 80
 
@@ -33,6 +36,31 @@ def is_one_line(text: str) -> bool:
     return all(unicodedata.category(character) not in _UNUSABLE_CATEGORIES for character in text)
 
 
+def check_label(value: str) -> None:
+    """Raise unless a label is one line of text.
+
+    Raises:
+        RecordError: If the label is empty, too long or has more than one line.
+    """
+    _check_text("label", value)
+
+
+def is_usable_label(value: str) -> bool:
+    """Tell whether `check_label` accepts a label."""
+    return 0 < len(value) <= MAX_CHARACTERS and is_one_line(value)
+
+
+def _check_text(name: str, value: str) -> None:
+    """Raise unless a value is one line of text, and not an endless one."""
+    if not value:
+        raise bad_field(f"{name} must not be empty, got {value!r}")
+    if len(value) > MAX_CHARACTERS:
+        rule = f"{name} must have at most {MAX_CHARACTERS} characters"
+        raise bad_field(f"{rule}, got {len(value)}: {show(value)}")
+    if not is_one_line(value):
+        raise bad_field(f"{name} must be one line without control characters, got {show(value)}")
+
+
 def check_name(name: str, value: str) -> str:
     """Return a name that can stand in a clip id as it is.
 
@@ -41,12 +69,9 @@ def check_name(name: str, value: str) -> str:
         value: A video id or a file name.
 
     Raises:
-        RecordError: If the value is empty, has more than one line, or is a path.
+        RecordError: If the value is empty, too long, has more than one line, or is a path.
     """
-    if not value:
-        raise bad_field(f"{name} must not be empty, got {value!r}")
-    if not is_one_line(value):
-        raise bad_field(f"{name} must be one line without control characters, got {show(value)}")
+    _check_text(name, value)
     if "/" in value or "\\" in value or value in (".", ".."):
         raise bad_field(f"{name} must be a name and no path, got {show(value)}")
     return value
@@ -60,13 +85,10 @@ def check_relative_path(name: str, value: str) -> str:
         value: The path as annotated, with `/` between folders.
 
     Raises:
-        RecordError: If the value is empty, has more than one line, is absolute or a URL, ends
-            in a folder, or leaves the folder with `..`.
+        RecordError: If the value is empty, too long, has more than one line, is absolute or a
+            URL, ends in a folder, or leaves the folder with `..`.
     """
-    if not value:
-        raise bad_field(f"{name} must not be empty, got {value!r}")
-    if not is_one_line(value):
-        raise bad_field(f"{name} must be one line without control characters, got {show(value)}")
+    _check_text(name, value)
     if value.startswith(("/", "\\")) or "://" in value or PureWindowsPath(value).is_absolute():
         raise bad_field(f"{name} must be relative to the videos folder, got {show(value)}")
     if ".." in value.replace("\\", "/").split("/"):

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 
-from schemas.annotations.fields import bad_field, check_relative_path, is_one_line, show
+from schemas.annotations.derived_labels import derive_label_map
+from schemas.annotations.fields import bad_field, check_relative_path, show
 from schemas.annotations.rows import NamedClip, Row, collect_clips
 from schemas.clip import AnnotationTable, Clip
 from schemas.errors import ConfigError
-from schemas.labels import LabelMap, sorted_label_map
+from schemas.labels import LabelMap
 from schemas.video_extensions import is_video_path, split_extension
 
 
@@ -28,7 +29,7 @@ def parse_folder(
         Every video as a clip or a rejected row, in the order of their paths.
 
     Raises:
-        ConfigError: If there is no video.
+        ConfigError: If there is no video, or two class folders are alike to the case and spaces.
     """
     rows = [
         Row(path, {"video": path}, path.split("/")[0] if "/" in path else None)
@@ -36,14 +37,17 @@ def parse_folder(
         if is_video_path(path.removeprefix("./"))
     ]
     if not rows:
-        raise ConfigError(f"{source} must hold videos as <class>/<file>, got no video file")
+        raise ConfigError(
+            f"{source} must hold videos as <class>/<file>, got no video file; "
+            "name the folder above the class folders"
+        )
 
     def parse_row(row: Row) -> NamedClip:
         return _parse_row(row, split=split)
 
-    texts = {row.label_text for row in rows if row.label_text}
-    labels = sorted_label_map(text for text in texts if text.strip() and is_one_line(text))
-    return collect_clips(rows, parse_row, labels if label_map is None else label_map)
+    if label_map is None:
+        label_map = derive_label_map({row.label_text or "": f"{source}/" for row in rows})
+    return collect_clips(rows, parse_row, label_map)
 
 
 def _parse_row(row: Row, *, split: str) -> NamedClip:

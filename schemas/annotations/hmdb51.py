@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from schemas.annotations.fields import bad_field, check_name, show
+from schemas.annotations.derived_labels import derive_label_map
+from schemas.annotations.fields import bad_field, check_name, is_usable_label, show
 from schemas.annotations.rows import NamedClip, Row, collect_clips, source_of, whole_file_clip
-from schemas.annotations.text_lines import numbered_lines
+from schemas.annotations.text_lines import describe_long_line, numbered_lines
 from schemas.clip import AnnotationTable
 from schemas.errors import ConfigError
-from schemas.labels import LabelMap, sorted_label_map
+from schemas.labels import LabelMap
 
-_LIST_NAME = re.compile(r"(?P<label>[^.\s].*)_test_split(?P<number>[0-9])\.txt")
+_LIST_NAME = re.compile(r"(?P<label>[^.\s].*)_test_split(?P<number>[0-9])\.txt", re.DOTALL)
 _SPLIT = re.compile(r"(?P<kind>train|test)(?P<number>[0-9])")
 _FLAGS = {"0": "unused", "1": "train", "2": "test"}
 
@@ -38,8 +39,8 @@ def parse_hmdb51(
         Every row as a clip or a rejected row, by class, then in the order of the class's list.
 
     Raises:
-        ConfigError: If the folder has no lists of the split, a class lacks its list, or no row
-            has the split's flag.
+        ConfigError: If the folder has no lists of the split, a class lacks its list, no row
+            has the split's flag, or two classes are alike to the case and spaces.
     """
     wanted = _SPLIT.fullmatch(split)
     matches = [match for name in sorted(texts) if (match := _LIST_NAME.fullmatch(name))]
@@ -50,10 +51,17 @@ def parse_hmdb51(
             f"split must be one of those in {source} ({available}), got {split!r}; "
             "name the folder that holds <class>_test_split1.txt and so on"
         )
-    classes = sorted_label_map(match["label"] for match in matches)
+    for match in matches:
+        if not is_usable_label(match["label"]):
+            rule = "list must be named by its class in UTF-8 without control characters"
+            raise ConfigError(f"{rule}, got {show(match.string)} in {source}; rename the file")
+    classes = derive_label_map({match["label"]: f"{source}/{match.string}" for match in matches})
     rows = list(_read_rows(texts, classes, wanted, source))
     if not any(row.cells["flag"] in _FLAGS for row in rows):
-        raise ConfigError(f"{source} must hold rows of the split {split!r}, got none")
+        raise ConfigError(
+            f"{source} must hold rows of the split {split!r}, got none; "
+            "unpack the official archive again"
+        )
 
     def parse_row(row: Row) -> NamedClip:
         return _parse_row(row, split=split)
@@ -68,12 +76,17 @@ def _read_rows(
     for label in classes.texts:
         name = f"{label}_test_split{wanted['number']}.txt"
         if name not in texts:
-            raise ConfigError(f"{source} must hold a list of every class, got none named {name}")
+            raise ConfigError(
+                f"{source} must hold a list of every class, got none named {name}; "
+                "unpack the official archive again"
+            )
         for line_number, line in numbered_lines(texts[name]):
-            file, flag = line.rsplit(maxsplit=1) if " " in line else (line, "")
+            file, *flags = line.rsplit(maxsplit=1)
+            flag = flags[0] if flags else ""
             if _FLAGS.get(flag, wanted["kind"]) == wanted["kind"]:
                 cells = {"file": file, "flag": flag}
-                yield Row(source_of(name, line_number), cells, label)
+                problem = describe_long_line(line)
+                yield Row(source_of(name, line_number), cells, label, problem)
 
 
 def _parse_row(row: Row, *, split: str) -> NamedClip:

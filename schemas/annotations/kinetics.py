@@ -31,15 +31,15 @@ def parse_kinetics(
         Every row of the split as a clip or a rejected row. An empty label is None.
 
     Raises:
-        ConfigError: If the file is empty, lacks a column, or has no row of the split.
+        ConfigError: If the file is empty, lacks a column, has no row of the split, or two of its
+            labels are alike to the case and spaces.
     """
     table = parse_table(text, source=source, required=_COLUMNS, label_strip=' "')
-    own_labels = table.survey_labels(split)
+    labels = table.survey_labels(split, label_map)
 
     def parse_row(row: Row) -> NamedClip:
         return _parse_row(row, dataset=dataset, split=split)
 
-    labels = own_labels if label_map is None else label_map
     return collect_clips(table.rows_of_split(split), parse_row, labels)
 
 

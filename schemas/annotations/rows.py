@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from schemas.annotations.fields import bad_field, is_one_line, show
+from schemas.annotations.derived_labels import fold_label
+from schemas.annotations.fields import bad_field, check_label, show
 from schemas.clip import AnnotationTable, Clip, RejectedRow
 from schemas.errors import RecordError
 from schemas.labels import LabelMap
@@ -107,9 +108,8 @@ def _check_row(row: Row) -> None:
     """Raise for a row that could not be read, or whose label is no line of text."""
     if row.problem:
         raise bad_field(row.problem)
-    if row.label_text is not None and not is_one_line(row.label_text):
-        rule = "one line without control characters"
-        raise bad_field(f"label must be {rule}, got {show(row.label_text)}")
+    if row.label_text is not None:
+        check_label(row.label_text)
 
 
 class _Collector:
@@ -119,6 +119,7 @@ class _Collector:
         self.clips: list[Clip] = []
         self.rejected: list[RejectedRow] = []
         self._known_labels = frozenset(labels.texts)
+        self._known_by_form = {fold_label(text): text for text in labels.texts}
         self._id_by_key: dict[tuple[object, ...], str] = {}
         self._taken: set[str] = set()
         self._first: dict[tuple[object, ...], Clip] = {}
@@ -135,7 +136,9 @@ class _Collector:
             self.reject(Outcome.DUPLICATE, row, clip_id, _describe_duplicate(clip, first))
         elif clip.label_text is not None and clip.label_text not in self._known_labels:
             rule = f"label must be one of the {len(self._known_labels)} labels of the label map"
-            detail = f"{rule}, got {show(clip.label_text)}; correct the row or the label map"
+            alike = self._known_by_form.get(fold_label(clip.label_text))
+            has = "" if alike is None else f" (which has {show(alike)})"
+            detail = f"{rule}{has}, got {show(clip.label_text)}; correct the row or the label map"
             self.reject(Outcome.UNKNOWN_LABEL, row, clip_id, detail)
         else:
             if clip_id != clip.clip_id:

@@ -1,9 +1,14 @@
 """Where the annotation files come from: a local disk, or whatever the caller brings."""
 
+import os
+import stat
 from pathlib import Path
 from typing import Protocol
 
 from schemas.errors import ConfigError
+
+MAX_FILE_BYTES = 512 << 20
+"""Larger annotation files are refused; that of Kinetics-700 has 35 MB."""
 
 
 class TextFiles(Protocol):
@@ -33,17 +38,18 @@ class LocalTextFiles:
         """Return the content of a UTF-8 file, line ends as they are.
 
         Raises:
-            ConfigError: If the file cannot be read, or is no UTF-8 text.
+            ConfigError: If the file cannot be read, is larger than `MAX_FILE_BYTES`, or is no
+                UTF-8 text.
         """
         try:
-            return Path(path).read_bytes().decode("utf-8")
+            with Path(path).open("rb") as file:
+                status = os.fstat(file.fileno())
+                size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+                data = b"" if size > MAX_FILE_BYTES else file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             rule = "annotation file must be a file that can be read"
             raise ConfigError(f"{rule}, got {path!r}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            byte = f"byte {error.object[error.start]:#04x} at offset {error.start}"
-            rule = "must be UTF-8 text"
-            raise ConfigError(f"{path} {rule}, got {byte}; save it as UTF-8") from error
+        return decode_text(data, path, num_bytes=max(size, len(data)))
 
     def list_names(self, path: str) -> list[str]:
         """Return the names of the files in a folder, sorted.
@@ -56,3 +62,31 @@ class LocalTextFiles:
         except OSError as error:
             rule = "annotations must be a folder that can be read"
             raise ConfigError(f"{rule}, got {path!r}: {error.strerror}") from error
+
+
+def decode_text(data: bytes, path: str, *, num_bytes: int) -> str:
+    """Return the text of an annotation file, line ends as they are.
+
+    Args:
+        data: Its content, complete if it is not too large.
+        path: Its path, for messages.
+        num_bytes: Its size, as far as it is known.
+
+    Raises:
+        ConfigError: If it is larger than `MAX_FILE_BYTES`, or no UTF-8 text.
+    """
+    if num_bytes > MAX_FILE_BYTES:
+        limit = f"{MAX_FILE_BYTES >> 20} MiB"
+        size = f"{-(-num_bytes >> 20)} MiB or more"
+        raise ConfigError(
+            f"annotation file must have at most {limit}, got {path} with {size}; "
+            "check that it is one, or split it into several"
+        )
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = f"byte {data[error.start]:#04x} at offset {error.start}"
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{path}:{line} must be UTF-8 text, got {byte}; save it as UTF-8"
+        ) from error

@@ -3,9 +3,14 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from schemas.annotations.fields import bad_field, check_relative_path, show
+from schemas.annotations.derived_labels import check_distinct
+from schemas.annotations.fields import bad_field, check_relative_path, is_usable_label, show
 from schemas.annotations.rows import NamedClip, Row, collect_clips, source_of, whole_file_clip
-from schemas.annotations.text_lines import numbered_lines
+from schemas.annotations.text_lines import (
+    describe_long_line,
+    numbered_lines,
+    show_names,
+)
 from schemas.clip import AnnotationTable
 from schemas.errors import ConfigError
 from schemas.labels import LabelMap
@@ -14,7 +19,7 @@ CLASS_FILE = "classInd.txt"
 
 _LIST_NAME = re.compile(r"(?P<kind>train|test)list0(?P<number>[0-9])\.txt")
 _CLASS_LINE = re.compile(r"(?P<number>[0-9]{1,9})\s+(?P<label>\S.*)", re.ASCII)
-_LIST_LINE = re.compile(r"(?P<path>\S.*?)(?:\s+(?P<number>-?[0-9]+))?", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
 
 
 def is_ucf101_list(name: str) -> bool:
@@ -44,7 +49,10 @@ def parse_ucf101(
             split's list is missing or empty.
     """
     if CLASS_FILE not in texts:
-        raise ConfigError(f"{source} must hold {CLASS_FILE}, got {sorted(texts)}")
+        raise ConfigError(
+            f"{source} must hold {CLASS_FILE}, got the lists {show_names(texts)}; "
+            "name the folder ucfTrainTestlist of the official archive"
+        )
     classes = _parse_classes(texts[CLASS_FILE], source=f"{source}/{CLASS_FILE}")
     name = _list_of_split(texts, split=split, source=source)
     numbers = {label: str(number) for number, label in enumerate(classes.texts, start=1)}
@@ -56,7 +64,9 @@ def parse_ucf101(
 
     rows = list(_read_rows(texts[name], name))
     if not rows:
-        raise ConfigError(f"{source}/{name} must hold rows, got an empty file")
+        raise ConfigError(
+            f"{source}/{name} must hold rows, got an empty file; unpack the official archive again"
+        )
     return collect_clips(rows, parse_row, classes if label_map is None else label_map)
 
 
@@ -75,27 +85,43 @@ def _list_of_split(texts: Mapping[str, str], *, split: str, source: str) -> str:
 
 def _parse_classes(text: str, *, source: str) -> LabelMap:
     """Return the classes in the order of their numbers 1, 2, 3, ..."""
-    labels: list[str] = []
+    first_seen: dict[str, str] = {}
     for line_number, line in numbered_lines(text):
         match = _CLASS_LINE.fullmatch(line)
-        if match is None or int(match["number"]) != len(labels) + 1:
-            rule = f"number the classes from 1 on, here '{len(labels) + 1} <class>'"
+        if match is None or int(match["number"]) != len(first_seen) + 1:
+            rule = (
+                f"number the classes from 1 on without gaps, here '{len(first_seen) + 1} <class>'"
+            )
+            way_out = "renumber it, or unpack the official archive again"
+            raise ConfigError(f"{source}:{line_number} must {rule}, got {show(line)}; {way_out}")
+        label = match["label"]
+        if not is_usable_label(label):
+            rule = "name a class without control characters"
             raise ConfigError(f"{source}:{line_number} must {rule}, got {show(line)}")
-        if match["label"] in labels:
-            raise ConfigError(f"{source}:{line_number} must name each class once, got {show(line)}")
-        labels.append(match["label"])
-    if not labels:
-        raise ConfigError(f"{source} must hold the classes, got an empty file")
-    return LabelMap(tuple(labels))
+        if label in first_seen:
+            first = first_seen[label]
+            raise ConfigError(
+                f"{source}:{line_number} must name each class once, got {show(line)} again after "
+                f"{first}; remove one of them"
+            )
+        first_seen[label] = source_of(source, line_number)
+    if not first_seen:
+        raise ConfigError(
+            f"{source} must hold the classes, got an empty file; unpack the official archive again"
+        )
+    check_distinct(first_seen)
+    return LabelMap(tuple(first_seen))
 
 
 def _read_rows(text: str, name: str) -> Iterator[Row]:
     """Yield the lines of a list, split into path and number."""
     for line_number, line in numbered_lines(text):
-        match = _LIST_LINE.fullmatch(line)
-        path, number = (match["path"], match["number"] or "") if match else (line, "")
-        folder = path.rpartition("/")[0].rpartition("/")[2]
-        yield Row(source_of(name, line_number), {"path": path, "number": number}, folder or None)
+        path, *last = line.rsplit(maxsplit=1)
+        number = last[0] if last and _NUMBER.fullmatch(last[0]) else ""
+        cells = {"path": path if number else line, "number": number}
+        folder = cells["path"].rpartition("/")[0].rpartition("/")[2]
+        problem = describe_long_line(line)
+        yield Row(source_of(name, line_number), cells, folder or None, problem)
 
 
 def _check_number(row: Row, numbers: Mapping[str, str], *, needs_number: bool) -> None:

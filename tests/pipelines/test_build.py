@@ -21,7 +21,6 @@ import pytest
 import pipelines.build
 from pipelines.cli import main
 from pipelines.output_folder import claim_output
-from pipelines.storage import list_sizes
 from schemas.ledger import read_ledger
 from schemas.sequence_example import decode_sequence_example
 from schemas.tfrecord import read_records
@@ -318,13 +317,6 @@ def test_clip_left_out_by_strict_counts_as_failed_and_in_no_shard(
     tfds = json.loads((tmp_path / "out" / "tfrecord" / "dataset_info.json").read_text())
     assert tfds["splits"][0]["shardLengths"] == ["0", "0", "0"]
     assert main(["verify", str(tmp_path / "out")]) == 0
-
-
-def test_linked_folder_of_videos_is_found(tmp_path: Path, video_set: Path) -> None:
-    (tmp_path / "videos").mkdir()
-    (tmp_path / "videos" / "class").symlink_to(video_set / "videos", target_is_directory=True)
-    (tmp_path / "videos" / "loop").symlink_to(tmp_path / "videos", target_is_directory=True)
-    assert "class/a.mp4" in list_sizes(str(tmp_path / "videos"))
 
 
 def _processes_of_session(session: int) -> list[int]:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from pipelines import storage
-from schemas.errors import ConfigError
 
 
 def test_unfinished_file_never_appears(tmp_path: Path) -> None:
@@ -38,23 +37,10 @@ def test_odd_names_are_taken_literally(tmp_path: Path, name: str) -> None:
     storage.write_text(path, "text", temp_folder=folder)
     assert storage.read_text(path) == "text"
     assert storage.size_of(path) == 4
-    assert storage.list_sizes(folder) == {name: 4}
     with storage.local_file(path) as local:
         assert local.read_text() == "text"
     storage.remove_tree(folder)
     assert not storage.exists(folder)
-
-
-def test_sizes_are_listed_by_relative_path(tmp_path: Path) -> None:
-    (tmp_path / "x" / "y").mkdir(parents=True)
-    (tmp_path / "x" / "y" / "a.mp4").write_bytes(b"123")
-    (tmp_path / "b.mp4").write_bytes(b"")
-    assert storage.list_sizes(str(tmp_path)) == {"x/y/a.mp4": 3, "b.mp4": 0}
-
-
-def test_missing_folder_is_a_user_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"videos must be an existing folder, got .*nowhere"):
-        storage.list_sizes(str(tmp_path / "nowhere"))
 
 
 def test_json_keeps_text_readable(tmp_path: Path) -> None:

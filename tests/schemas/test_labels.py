@@ -49,7 +49,7 @@ def test_text_form_is_one_label_a_line() -> None:
     assert LabelMap(("play golf", "yo-yo")).to_text() == "play golf\nyo-yo\n"
 
 
-@pytest.mark.parametrize("text", ["a\nb\n", "a\r\nb\r\n", "a\nb", "a\nb\n\n\n"])
+@pytest.mark.parametrize("text", ["a\nb\n", "a\r\nb\r\n", "a\nb", "a\nb\n\n\n", "a\rb\r"])
 def test_line_ends_of_any_system_are_read(text: str) -> None:
     assert parse_label_map(text).texts == ("a", "b")
 

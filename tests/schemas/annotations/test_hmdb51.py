@@ -94,6 +94,12 @@ def test_folder_without_lists_is_a_config_error() -> None:
         parse({})
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "go\x07lf", "caf\udce9"])
+def test_list_whose_name_is_no_line_of_text_is_a_config_error(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"named by its class in UTF-8 .* in lists; rename the"):
+        parse(LISTS | {f"{name}_test_split1.txt": "a.avi 1"})
+
+
 def test_class_without_its_list_is_a_config_error() -> None:
     texts = LISTS | {"golf_test_split2.txt": "a.avi 1"}
     with pytest.raises(ConfigError, match=r"every class, got none named golf_test_split1.txt"):

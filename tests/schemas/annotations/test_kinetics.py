@@ -191,7 +191,7 @@ def test_field_over_the_limit_of_the_csv_module_rejects_its_row() -> None:
         ),
         (
             "label,youtube_id,time_start,time_end,label\na,x,0,1,b\n",
-            "folder/k.csv must name each column once",
+            "folder/k.csv:1 must name each column once, got the header .* remove the second one",
         ),
         (
             HEADER + "a,x,0,1,train\na,y,0,1,test\n",

@@ -101,7 +101,9 @@ def test_unknown_split_lists_those_there_are() -> None:
 
 
 def test_missing_class_file_is_a_config_error() -> None:
-    with pytest.raises(ConfigError, match=r"lists must hold classInd.txt, got \['a.txt'\]"):
+    with pytest.raises(
+        ConfigError, match=r"lists must hold classInd.txt, got the lists a.txt; name the folder"
+    ):
         parse_ucf101({"a.txt": ""}, split="train1", source="lists")
 
 
