@@ -15,13 +15,15 @@ from schemas.outcome import Outcome
 from video.completeness import describe_loss
 from video.decord_source import open_decord
 from video.geometry import display_size, fit_frame, shown_size
-from video.pyav_source import open_pyav
+from video.pyav_source import ReadLimits, check_pixels, open_pyav
 from video.source import SourceFrame, VideoInfo, VideoSource
-from video.timeline import FrameSelector, Slot
+from video.timeline import FrameSelector, Slots
 
 _MIN_SHORT_SIDE = 16  # optical flow needs a few pixels
 _TRIM_TOLERANCE_SECONDS = Fraction(2)
 _END_TOLERANCE_SECONDS = Fraction(1, 2)
+_NOTED_GAP_SECONDS = 10
+_LIMITS = ("max_pixels", "max_output_pixels", "max_frames", "max_position_seconds", "max_packets")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,9 +42,13 @@ class DecodeConfig:
     """Largest output frame accepted, in pixels (a 16384x64 strip grows with its short side)."""
     max_frames: int = 15_000
     """Most output frames of one clip (15,000 = 10 minutes)."""
+    max_position_seconds: int = 43_200
+    """How far into a video a clip may lie, in seconds from its first frame (43,200 = 12 hours)."""
+    max_packets: int = 4_000_000
+    """Most packets read for one clip; one holds about one frame (4,000,000 = 18 hours at 60/s)."""
 
     def __post_init__(self) -> None:
-        for name in ("fps", "short_side", "max_pixels", "max_output_pixels", "max_frames"):
+        for name in ("fps", "short_side", *_LIMITS):
             if getattr(self, name) < 1:
                 raise ConfigError(f"decode.{name} must be >= 1, got {getattr(self, name)}")
         if self.short_side < _MIN_SHORT_SIDE:
@@ -74,6 +80,7 @@ class ClipDecoder:
         self._size: tuple[int, int] | None = None
         self._first: SourceFrame | None = None
         self._reached_end = False
+        self._longest_hold = Slots(0, 0, 0)
         self.num_decoded = 0
         """Source frames decoded so far."""
         self.num_output = 0
@@ -105,19 +112,20 @@ class ClipDecoder:
         """
         held: SourceFrame | None = None
         for frame in self._source.frames():
-            self._check_source_size(frame)
+            check_pixels(frame.width, frame.height, max_pixels=self._config.max_pixels)
             self._first = self._first or frame
             slots = self._selector.push(frame.time_seconds)
-            if held is not None and slots:
+            if held is not None:
                 yield from self._output(held, slots)
             self.num_decoded += 1
             held = frame
             if self._selector.is_done:
                 break
+            self._check_position(frame.time_seconds - self._first.time_seconds)
         else:
             self._reached_end = True
         if held is None:
-            raise RecordError("", Outcome.UNREADABLE, self._nothing_decoded())
+            raise self._nothing_decoded()
         if self._reached_end:
             yield from self._output(held, self._selector.finish(self._source.end_seconds))
         if self.num_output == 0:
@@ -140,20 +148,33 @@ class ClipDecoder:
         """Remarks on damage that cost no frame; "" if there are none."""
         notes = list(self._source.damage.notes)
         if self._source.damage.num_corrupt_frames:
-            notes.append(f"{self._source.damage.num_corrupt_frames} frames flagged as corrupt")
+            notes.append(f"frames with visible damage: {self._source.damage.num_corrupt_frames}")
+        held = self._longest_hold
+        seconds = Fraction(held.num_slots, self._config.fps)
+        if seconds > _NOTED_GAP_SECONDS:
+            notes.append(f"source frame {held.source} is held for {float(seconds):.2f} s")
         return "; ".join(notes)
 
-    def _nothing_decoded(self) -> str:
-        first_error = self._source.damage.first_error
-        return "no frame can be decoded" + (f" ({first_error})" if first_error else "")
+    def _nothing_decoded(self) -> RecordError:
+        damage = self._source.damage
+        if damage.num_too_large:
+            rule = f"frame must have <= {self._config.max_pixels} pixels (decode.max_pixels)"
+            return RecordError("", Outcome.TOO_LARGE, f"{rule}, got none that has")
+        parts = [f"{damage.num_packets} packets read of its video stream"]
+        if self.info.declared_frames:
+            parts.append(f"{self.info.declared_frames} frames declared")
+        if damage.first_error:
+            parts.append(f"first error: {damage.first_error}")
+        if damage.missing_bytes:
+            parts.append(f"{damage.missing_bytes} bytes are missing at its end")
+        detail = f"no frame of the file can be decoded ({', '.join(parts)}); fetch it again"
+        return RecordError("", Outcome.UNREADABLE, detail)
 
-    def _check_source_size(self, frame: SourceFrame) -> None:
-        pixels = frame.width * frame.height
-        if pixels > self._config.max_pixels:
-            detail = (
-                f"frame must have <= {self._config.max_pixels} pixels (decode.max_pixels), "
-                f"got {frame.width}x{frame.height}"
-            )
+    def _check_position(self, seconds: Fraction) -> None:
+        limit = self._config.max_position_seconds
+        if seconds > limit:
+            rule = f"clip must end within {limit} s of its video (decode.max_position_seconds)"
+            detail = f"{rule}, got source frame {self.num_decoded - 1} at {float(seconds):.2f} s"
             raise RecordError("", Outcome.TOO_LARGE, detail)
 
     def _output_size(self, frame: SourceFrame) -> tuple[int, int]:
@@ -175,20 +196,23 @@ class ClipDecoder:
                 raise RecordError("", Outcome.TOO_LARGE, detail)
         return self._size
 
-    def _output(self, frame: SourceFrame, slots: list[Slot]) -> Iterator[DecodedFrame]:
-        if not slots:
+    def _output(self, frame: SourceFrame, slots: Slots) -> Iterator[DecodedFrame]:
+        if not slots.num_slots:
             return
-        if self.num_output + len(slots) > self._config.max_frames:
-            detail = f"clip must have <= {self._config.max_frames} frames (decode.max_frames)"
+        num_output = self.num_output + slots.num_slots
+        if num_output > self._config.max_frames:
+            rule = f"clip must have <= {self._config.max_frames} frames (decode.max_frames)"
+            detail = f"{rule}, got {num_output} up to source frame {slots.source}"
             raise RecordError("", Outcome.TOO_LARGE, detail)
+        self._longest_hold = max(self._longest_hold, slots, key=lambda each: each.num_slots)
         size = self._output_size(frame)
         rgb = fit_frame(frame.to_rgb(), rotation=frame.rotation, size=size)
-        for slot in slots:
+        for index in slots:
             self.num_output += 1
             yield DecodedFrame(
                 rgb=rgb,
-                timestamp_us=round(Fraction(slot.index * 1_000_000, self._config.fps)),
-                source_index=slot.source,
+                timestamp_us=round(Fraction(index * 1_000_000, self._config.fps)),
+                source_index=slots.source,
                 source_timestamp_us=round(frame.time_seconds * 1_000_000),
             )
 
@@ -214,19 +238,30 @@ def open_clip(
         config: Decoder settings and limits.
 
     Raises:
-        RecordError: If the file is empty, unreadable or has no video stream.
+        RecordError: If the file is empty, unreadable, over a limit or has no video stream.
     """
     open_source = open_decord if config.decoder == "decord" else open_pyav
     start, end = _exact(start_seconds), _exact(end_seconds)
-    with open_source(path) as source:
+    limits = ReadLimits(max_pixels=config.max_pixels, max_packets=config.max_packets)
+    with open_source(path, limits) as source:
         if is_trimmed is None:
             is_trimmed = _is_already_trimmed(source.info, start, end)
+        if not is_trimmed:
+            _check_start(start or Fraction(0), config)
         selector = FrameSelector(
             fps=Fraction(config.fps),
             start_seconds=None if is_trimmed else start,
             end_seconds=None if is_trimmed else end,
         )
         yield ClipDecoder(source, selector, config)
+
+
+def _check_start(start: Fraction, config: DecodeConfig) -> None:
+    limit = config.max_position_seconds
+    if start > limit:
+        rule = f"clip must end within {limit} s of its video (decode.max_position_seconds)"
+        detail = f"{rule}, got one that starts at {float(start):.2f} s"
+        raise RecordError("", Outcome.TOO_LARGE, detail)
 
 
 def _is_already_trimmed(info: VideoInfo, start: Fraction | None, end: Fraction | None) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import ConfigError
-from video.pyav_source import PacketStamp, PyavSource, open_pyav
+from video.pyav_source import PacketStamp, PyavSource, ReadLimits, open_pyav
 from video.source import Damage, SourceFrame, VideoInfo, VideoSource
 from video.timeline import PresentationClock
 
@@ -27,11 +27,12 @@ _MIN_SIDE_PX = 64
 
 
 @contextmanager
-def open_decord(path: Path) -> Iterator[VideoSource]:
+def open_decord(path: Path, limits: ReadLimits) -> Iterator[VideoSource]:
     """Open a video file with decord if it can be trusted with it, else with PyAV.
 
     Args:
         path: A local file.
+        limits: How much may be read and decoded.
 
     Raises:
         ConfigError: If decord is not installed.
@@ -42,7 +43,7 @@ def open_decord(path: Path) -> Iterator[VideoSource]:
     except ImportError as error:
         message = "decode.decoder=decord needs the package decord; run: pip install decord"
         raise ConfigError(message) from error
-    with open_pyav(path) as source:
+    with open_pyav(path, limits) as source:
         info = source.info
         stamps = source.packet_stamps() if _is_plain(info) else []
     try:
@@ -50,9 +51,9 @@ def open_decord(path: Path) -> Iterator[VideoSource]:
     except decord.DECORDError:
         reader = []
     if stamps and len(reader) == len(stamps) == info.declared_frames:
-        yield _DecordSource(path, reader, info, stamps, error_type=decord.DECORDError)
+        yield _DecordSource(path, reader, info, stamps, limits, error_type=decord.DECORDError)
         return
-    with open_pyav(path) as source:
+    with open_pyav(path, limits) as source:
         yield source
 
 
@@ -75,12 +76,14 @@ class _DecordSource:
         reader: Any,
         info: VideoInfo,
         stamps: list[PacketStamp],
+        limits: ReadLimits,
         *,
         error_type: type[Exception],
     ) -> None:
         self.info = info
         self.damage = Damage()
         self._path = path
+        self._limits = limits
         self._reader = reader
         self._error_type = error_type
         self._rest: PyavSource | None = None
@@ -111,6 +114,6 @@ class _DecordSource:
 
     def _read_on(self, index: int) -> Iterator[SourceFrame]:
         """The frames from `index` on, by PyAV, which also counts the damage."""
-        with open_pyav(self._path) as self._rest:
+        with open_pyav(self._path, self._limits) as self._rest:
             self.damage = self._rest.damage
             yield from islice(self._rest.frames(), index, None)

@@ -1,8 +1,11 @@
 """Read a video with PyAV (FFmpeg): the decoder of record."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
+from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,11 +14,15 @@ import av.error
 import av.logging
 import numpy as np
 import numpy.typing as npt
+from av.stream import Disposition
 
 from schemas.errors import RecordError
 from schemas.outcome import Outcome
+from video.container_info import read_info
+from video.file_structure import missing_bytes
 from video.source import Damage, SourceFrame, VideoInfo
 from video.timeline import PresentationClock
+from video.unreadable import describe_unreadable, kind_of_file, plain_reason
 
 
 class PacketStamp(NamedTuple):
@@ -25,49 +32,126 @@ class PacketStamp(NamedTuple):
     duration_seconds: Fraction | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadLimits:
+    """How much work one file may be."""
+
+    max_pixels: int
+    """Largest frame that is decoded, in pixels."""
+    max_packets: int
+    """Most packets of the video stream that are read."""
+
+
 _DEFAULT_STEP = Fraction(1, 25)
 _MAX_DEMUX_ERRORS = 100
+_MAX_STAMP_SECONDS = 1 << 42  # microseconds must fit into 64 bits
 
 
 @contextmanager
-def open_pyav(path: Path) -> "Iterator[PyavSource]":
+def open_pyav(path: Path, limits: ReadLimits) -> "Iterator[PyavSource]":
     """Open a video file.
+
+    FFmpeg is given the bytes of this one file, not its name: it goes by content alone, and can
+    open neither another file nor an address that a playlist or a reference names.
 
     Args:
         path: A local file.
+        limits: How much may be read and decoded.
 
     Yields:
         The source, with exactly one decoding thread.
 
     Raises:
-        RecordError: EMPTY, UNREADABLE or NO_VIDEO_STREAM.
+        RecordError: EMPTY, UNREADABLE, NO_VIDEO_STREAM, or TOO_LARGE by its header.
+        OSError: If the system cannot read the file.
     """
     av.logging.set_level(av.logging.PANIC)
-    if path.stat().st_size == 0:
+    status = path.stat()
+    kind = kind_of_file(status.st_mode)
+    if kind:
+        raise RecordError("", Outcome.UNREADABLE, f"it is {kind}, not a file")
+    if status.st_size == 0:
         raise RecordError("", Outcome.EMPTY, "the file has no bytes; fetch it again")
-    try:
-        container = av.open(str(path), metadata_errors="replace")
-    except (av.error.FFmpegError, ValueError) as error:
-        detail = f"FFmpeg cannot open the file ({_reason(error)}); fetch it again"
-        raise RecordError("", Outcome.UNREADABLE, detail) from error
-    with container:
-        stream = container.streams.best("video")
-        if stream is None:
-            kinds = ", ".join(sorted({each.type for each in container.streams})) or "none"
-            detail = f"the file holds no video stream (streams: {kinds})"
-            raise RecordError("", Outcome.NO_VIDEO_STREAM, detail)
+    with path.open("rb", buffering=0) as file, _open_container(file, path, limits) as container:
+        if not container.streams:
+            raise _unreadable(path)
+        stream = _find_video_stream(container)
+        info = read_info(container, stream)
+        check_pixels(info.width, info.height, max_pixels=limits.max_pixels)
         stream.codec_context.thread_count = 1
-        yield PyavSource(container, stream)
+        stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+        source = PyavSource(container, stream, info, max_packets=limits.max_packets)
+        source.damage.missing_bytes = missing_bytes(path)
+        yield source
+
+
+def check_pixels(width: int, height: int, *, max_pixels: int) -> None:
+    """Raise RecordError TOO_LARGE if a source frame has more pixels than allowed."""
+    if width * height > max_pixels:
+        rule = f"frame must have <= {max_pixels} pixels (decode.max_pixels)"
+        raise RecordError("", Outcome.TOO_LARGE, f"{rule}, got {width}x{height}")
+
+
+def _open_container(file: FileIO, path: Path, limits: ReadLimits) -> Any:
+    options = {"protocol_whitelist": "none", "max_pixels": str(limits.max_pixels)}
+    try:
+        return av.open(_Nameless(file), metadata_errors="replace", options=options)
+    except av.error.MemoryError:
+        raise  # the limit of the process, not the fault of the file
+    except (av.error.FFmpegError, ValueError) as error:
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: Path) -> RecordError:
+    detail = f"FFmpeg cannot open the file: {describe_unreadable(path)}; fetch it again"
+    return RecordError("", Outcome.UNREADABLE, detail)
+
+
+class _Nameless:
+    """The bytes of a file without its name, which FFmpeg would draw conclusions from."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self.read = file.read
+        self.tell = file.tell
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Go to a place; damaged files ask for impossible ones."""
+        try:
+            return self._file.seek(offset, whence)
+        except OSError:
+            return -errno.EINVAL  # what FFmpeg's own files say; it copes with that
+
+
+def _find_video_stream(container: Any) -> Any:
+    """The stream to decode; cover pictures of sound files are none."""
+    if container.format.name.endswith("_pipe"):
+        kind = container.format.name.removesuffix("_pipe")
+        detail = f"the file is a picture ({kind}), not a video; fetch it again"
+        raise RecordError("", Outcome.UNREADABLE, detail)
+    stream = container.streams.best("video")
+    if stream is not None and stream.disposition & Disposition.attached_pic:
+        videos = container.streams.video
+        stream = next((s for s in videos if not s.disposition & Disposition.attached_pic), None)
+    if stream is None:
+        kinds = ", ".join(sorted({each.type for each in container.streams}))
+        detail = f"the file holds no video stream (streams: {kinds})"
+        raise RecordError("", Outcome.NO_VIDEO_STREAM, detail)
+    if stream.codec_context is None:
+        detail = "FFmpeg has no decoder for the video stream: its codec is unknown or damaged"
+        raise RecordError("", Outcome.UNREADABLE, detail)
+    return stream
 
 
 class PyavSource:
     """An open file; see `video.source.VideoSource`."""
 
-    def __init__(self, container: Any, stream: Any) -> None:
-        self.info = _read_info(container, stream)
+    def __init__(self, container: Any, stream: Any, info: VideoInfo, *, max_packets: int) -> None:
+        self.info = info
         self.damage = Damage()
         self._container = container
         self._stream = stream
+        self._max_packets = max_packets
         # AVI stores no time stamps: its packets are its clock, and pts made up from them are
         # wrong wherever frames are reordered.
         self._uses_packet_clock = container.format.name == "avi"
@@ -95,7 +179,7 @@ class PyavSource:
         """
         stamps = []
         for packet in self._packets():
-            if packet is None or packet.size == 0:
+            if packet is None:
                 continue
             if packet.pts is None or packet.is_corrupt or packet.time_base is None:
                 return []
@@ -107,31 +191,62 @@ class PyavSource:
         return sorted(stamps, key=lambda stamp: stamp.time_seconds)
 
     def _packets(self) -> Iterator[Any]:
-        """Demux; an unreadable place is skipped, as far as the demuxer can resynchronise."""
-        demuxer = self._container.demux(self._stream)
+        """Packets of the video stream, then None to flush the decoder.
+
+        An unreadable place is skipped, as far as the demuxer can resynchronise.
+        """
         failures = 0
+        demuxer = self._container.demux()
         while failures < _MAX_DEMUX_ERRORS:
             try:
                 packet = next(demuxer)
             except StopIteration:
-                return
+                break
+            except av.error.MemoryError:
+                raise
             except av.error.FFmpegError as error:
                 failures += 1
-                self.damage.add_error(_reason(error))
-                demuxer = self._container.demux(self._stream)
+                self.damage.add_error(plain_reason(error))
+                demuxer = self._container.demux()
                 continue
-            self.damage.num_discarded += bool(packet.is_discard)
-            yield packet
-        yield None  # flush what the decoder still holds
+            self.damage.num_cut_packets += bool(packet.is_corrupt)
+            if packet.stream_index != self._stream.index:
+                self._note_end(packet)
+            elif packet.size:
+                self._count_packet()
+                self.damage.num_discarded += bool(packet.is_discard)
+                yield packet
+            else:  # to FFmpeg an empty packet is the end of the stream
+                self.damage.num_discarded += packet.dts is not None
+        yield None
+
+    def _count_packet(self) -> None:
+        self.damage.num_packets += 1
+        if self.damage.num_packets > self._max_packets:
+            rule = f"clip must lie within the first {self._max_packets} packets of its video"
+            raise RecordError("", Outcome.TOO_LARGE, f"{rule} (decode.max_packets), got more")
+
+    def _note_end(self, packet: Any) -> None:
+        """Remember where the other streams end: where the file does, if it was cut off."""
+        if packet.pts is not None and packet.time_base:
+            end = (packet.pts + packet.duration) * packet.time_base
+            self.damage.other_end_seconds = max(self.damage.other_end_seconds, end)
 
     def _decode(self, packet: Any) -> list[Any]:
         """Frames that a packet completes; none where the decoder refuses it."""
+        context = self._stream.codec_context
         try:
-            frames: list[Any] = self._stream.codec_context.decode(packet)
+            frames: list[Any] = context.decode(packet)
         except av.error.EOFError:
             return []
+        except av.error.MemoryError:
+            raise
         except av.error.FFmpegError as error:
-            self.damage.add_error(_reason(error))
+            self.damage.add_error(plain_reason(error))
+            # FFmpeg forgets the size of a frame that it finds too large.
+            self.damage.num_too_large += isinstance(error, av.error.ArgumentError) and not (
+                context.width and context.height
+            )
             return []
         return frames
 
@@ -139,8 +254,7 @@ class PyavSource:
         time_base = frame.time_base or self._stream.time_base or Fraction(1, 25)
         stamp = frame.dts if self._uses_packet_clock else frame.pts
         time_seconds = self._clock.time_of(
-            None if stamp is None else stamp * time_base,
-            frame.duration * time_base if frame.duration else None,
+            _seconds(stamp, time_base), _seconds(max(0, frame.duration) or None, time_base)
         )
 
         def to_rgb() -> npt.NDArray[np.uint8]:
@@ -156,47 +270,12 @@ class PyavSource:
         )
 
 
-def _reason(error: Exception) -> str:
-    """Short text of an FFmpeg error, without the path (which differs between machines)."""
-    return getattr(error, "strerror", None) or type(error).__name__
+def _seconds(ticks: int | None, time_base: Fraction) -> Fraction | None:
+    """Ticks in seconds; None if there are none, or they are beyond all reason."""
+    seconds = None if ticks is None else ticks * time_base
+    return None if seconds is None or abs(seconds) > _MAX_STAMP_SECONDS else seconds
 
 
 def _right_angle(degrees: float) -> int:
     """Multiple of 90 in 0..270; 0 for anything else (broken display matrices exist)."""
     return int(degrees) % 360 if degrees % 90 == 0 and abs(degrees) <= 360 else 0
-
-
-def _read_info(container: Any, stream: Any) -> VideoInfo:
-    rate = stream.average_rate or stream.guessed_rate
-    rate = Fraction(rate) if rate and rate > 0 else None
-    duration = _stream_duration(container, stream)
-    context = stream.codec_context
-    aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
-    return VideoInfo(
-        width=context.width,
-        height=context.height,
-        codec=context.name,
-        pixel_format=context.pix_fmt or "",
-        container=container.format.name,
-        frame_rate=rate,
-        declared_frames=max(0, int(stream.frames)),
-        duration_seconds=duration,
-        pixel_aspect=Fraction(aspect) if Fraction(1, 10) <= aspect <= 10 else Fraction(1),
-    )
-
-
-def _stream_duration(container: Any, stream: Any) -> Fraction | None:
-    """Duration of the video stream: its own, its Matroska tag, or the file's if alone in it."""
-    if stream.duration and stream.duration > 0 and stream.time_base:
-        return Fraction(stream.duration * stream.time_base)
-    tag = stream.metadata.get("DURATION", "")
-    parts = tag.split(":")
-    if len(parts) == 3:
-        try:
-            hours, minutes, seconds = (Fraction(part) for part in parts)
-        except (ValueError, ZeroDivisionError):
-            return None
-        return hours * 3600 + minutes * 60 + seconds
-    if container.duration and container.duration > 0 and len(container.streams) == 1:
-        return Fraction(container.duration, 1_000_000)
-    return None

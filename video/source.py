@@ -26,6 +26,8 @@ class VideoInfo:
     """Number of frames the container claims; 0 = it claims none (Matroska, MPEG-PS)."""
     duration_seconds: Fraction | None
     """Duration of the video stream as claimed."""
+    file_duration_seconds: Fraction | None
+    """Duration of the longest stream as claimed."""
     pixel_aspect: Fraction
     """Width of a pixel over its height."""
 
@@ -46,15 +48,25 @@ class SourceFrame:
 
 @dataclass(slots=True)
 class Damage:
-    """What went wrong while decoding; filled while frames are read."""
+    """What was read and what went wrong with it; filled while frames are read."""
 
+    num_packets: int = 0
+    """Packets of the video stream read so far, good or bad."""
     num_errors: int = 0
     """Packets that the decoder or demuxer refused."""
     num_corrupt_frames: int = 0
     """Frames that the decoder gave but flagged as damaged."""
     num_discarded: int = 0
-    """Packets outside the file's edit list: decoded, but their frames are not shown."""
+    """Packets that give no frame: outside the file's edit list, or empty (a frame repeats)."""
     first_error: str = ""
+    num_too_large: int = 0
+    """Refused packets whose frame would have more pixels than allowed."""
+    num_cut_packets: int = 0
+    """Packets of any stream that FFmpeg marks: the file ends inside, or data before is lost."""
+    missing_bytes: int = 0
+    """Bytes that the container states after the end of the file."""
+    other_end_seconds: Fraction = Fraction(0)
+    """Where the last packet of the other streams ends."""
     notes: list[str] = field(default_factory=list)
 
     def add_error(self, message: str) -> None:

@@ -1,5 +1,6 @@
 """From the frames of a file to frames at a constant rate: exact, and like ffmpeg's `fps` filter."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
@@ -41,11 +42,24 @@ class PresentationClock:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """One output frame: position `index` on the output grid, held by source frame `source`."""
+class Slots:
+    """Output frames that show one source frame."""
 
-    index: int
+    start: int
+    """First of them, as position on the output grid."""
+    stop: int
+    """Position after the last of them. A damaged time stamp can put it aeons away."""
     source: int
+    """Index of the source frame."""
+
+    @property
+    def num_slots(self) -> int:
+        """Number of output frames."""
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the positions in order."""
+        return iter(range(self.start, self.stop))
 
 
 class FrameSelector:
@@ -84,18 +98,17 @@ class FrameSelector:
             self._origin = position
         return position - self._origin
 
-    def _until(self, position: int) -> list[Slot]:
+    def _until(self, position: int) -> Slots:
         """Slots before `position` that the held frame fills."""
         stop = position if self._stop is None else min(position, self._stop)
-        slots = [Slot(index, self._held) for index in range(self._next, stop)]
-        self._next = max(self._next, stop)
+        slots = Slots(self._next, max(self._next, stop), self._held)
+        self._next = slots.stop
         return slots
 
-    def push(self, time_seconds: Fraction) -> list[Slot]:
+    def push(self, time_seconds: Fraction) -> Slots:
         """Take the time of the next source frame; return the slots its predecessor fills."""
-        slots = self._until(self._grid(time_seconds)) if self._held >= 0 else []
-        if self._origin is None:
-            self._grid(time_seconds)
+        position = self._grid(time_seconds)
+        slots = self._until(position) if self._held >= 0 else self._no_slots()
         self._held += 1
         return slots
 
@@ -104,12 +117,14 @@ class FrameSelector:
         """Whether no later source frame can fill a slot."""
         return self._stop is not None and self._next >= self._stop
 
-    def finish(self, end_seconds: Fraction) -> list[Slot]:
+    def finish(self, end_seconds: Fraction) -> Slots:
         """Return the slots that the last source frame fills; `end_seconds` = where it ends."""
         if self._held < 0:
-            return []
-        slots = self._until(self._grid(end_seconds))
+            return self._no_slots()
+        position = self._grid(end_seconds)
         if self._is_whole and self._next == self._first:
-            slots = [Slot(self._first, self._held)]
-            self._next += 1
-        return slots
+            position = max(position, self._first + 1)
+        return self._until(position)
+
+    def _no_slots(self) -> Slots:
+        return Slots(self._next, self._next, self._held)

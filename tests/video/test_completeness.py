@@ -17,6 +17,7 @@ INFO = VideoInfo(
     frame_rate=Fraction(25),
     declared_frames=0,
     duration_seconds=None,
+    file_duration_seconds=None,
     pixel_aspect=Fraction(1),
 )
 

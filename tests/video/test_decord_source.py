@@ -10,11 +10,12 @@ import pytest
 from schemas.errors import ConfigError
 from video.decode import DecodeConfig, DecodedFrame, open_clip
 from video.decord_source import open_decord
-from video.pyav_source import PyavSource
+from video.pyav_source import PyavSource, ReadLimits
 
 decord = pytest.importorskip("decord")
 
 WriteVideo = Callable[..., Path]
+LIMITS = ReadLimits(max_pixels=1 << 26, max_packets=10_000)
 
 
 def decode(
@@ -38,7 +39,7 @@ def check_equal(path: Path, *, start: float | None = None, end: float | None = N
 
 
 def reads_with_decord(path: Path) -> bool:
-    with open_decord(path) as source:
+    with open_decord(path, LIMITS) as source:
         return not isinstance(source, PyavSource)
 
 
@@ -98,7 +99,7 @@ def test_pyav_reads_on_where_decord_gives_up(
 def test_missing_decord_is_a_config_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "decord", None)
     message = r"^decode\.decoder=decord needs the package decord; run: pip install decord$"
-    with pytest.raises(ConfigError, match=message), open_decord(tmp_path / "a.mp4"):
+    with pytest.raises(ConfigError, match=message), open_decord(tmp_path / "a.mp4", LIMITS):
         pass
 
 
