@@ -25,6 +25,7 @@ from pipelines import storage
 from pipelines.build_shard import ShardBuilder, read_done, shard_key
 from pipelines.config import BuildConfig
 from pipelines.finish import PlanFacts, write_results
+from pipelines.old_shard import Reuse
 from pipelines.output_folder import plan_path, save_plan
 from pipelines.plan import ShardSpec, decode_plan
 from pipelines.prepare import PreparedRun
@@ -39,9 +40,15 @@ METRICS_NAMESPACE = "perfnet_prep"
 class BuildShardFn(beam.DoFn):  # type: ignore[misc]
     """Builds the shard of a spec; gives its ledger rows."""
 
-    def __init__(self, config: BuildConfig, labels: LabelMap, provenance: Provenance) -> None:
+    def __init__(
+        self,
+        config: BuildConfig,
+        labels: LabelMap,
+        provenance: Provenance,
+        reuse: Reuse | None = None,
+    ) -> None:
         super().__init__()
-        self._arguments = (config, labels, provenance)
+        self._arguments = (config, labels, provenance, reuse)
         self._builder: ShardBuilder | None = None
 
     def setup(self) -> None:
@@ -90,7 +97,7 @@ class BuildShards(beam.PTransform):  # type: ignore[misc]
 
     def __init__(self, run: PreparedRun) -> None:
         super().__init__()
-        self._arguments = (run.config, run.labels, run.provenance)
+        self._arguments = (run.config, run.labels, run.provenance, run.reuse)
 
     def expand(self, specs: Any) -> Any:
         """From specs to ledger rows."""

@@ -2,14 +2,17 @@
 
 import logging
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pipelines import storage
 from pipelines.config import BuildConfig, hash_json
 from pipelines.isolation import IsolatedProcessor
+from pipelines.kept_clip import KeptClip, kept_clip_file
+from pipelines.old_shard import OldShard, Reuse
 from pipelines.plan import ClipTask, ShardSpec
-from pipelines.process_clip import ProcessedClip
+from pipelines.process_clip import ProcessedClip, copy_clip
 from pipelines.shard_files import ParquetShard, ShardFile, TFRecordShard
 from schemas.clip_record import Provenance
 from schemas.errors import RecordError, ShardError
@@ -17,6 +20,8 @@ from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow, from_plain, to_plain
 from schemas.outcome import Outcome
 from schemas.shards import parquet_name, shard_suffix, tfrecord_name
+
+_LOGGER = logging.getLogger("perfnet_prep")
 
 CLIP_LOGGER = logging.getLogger("perfnet_prep.clips")
 """One INFO record per clip, with the attribute `outcome`; one per shard that an earlier run
@@ -50,12 +55,20 @@ class ShardBuilder:
         config: What to build.
         labels: The label map, stored with the shards.
         provenance: Stored with every record.
+        reuse: What to take over from an earlier output.
     """
 
-    def __init__(self, config: BuildConfig, labels: LabelMap, provenance: Provenance) -> None:
+    def __init__(
+        self,
+        config: BuildConfig,
+        labels: LabelMap,
+        provenance: Provenance,
+        reuse: Reuse | None = None,
+    ) -> None:
         self._config = config
         self._labels = labels
         self._provenance = provenance
+        self._reuse = reuse
         self._processor: IsolatedProcessor | None = None
 
     def close(self) -> None:
@@ -78,7 +91,8 @@ class ShardBuilder:
             return ShardResult(rows=rows, was_done=True)
         with ExitStack() as stack:
             files = self._open_files(spec, stack)
-            rows = tuple(self._process(task, spec, files) for task in spec.tasks)
+            old = self._open_old_shard(spec, stack)
+            rows = tuple(self._process(task, spec, files, old) for task in spec.tasks)
         names = shard_file_names(self._config, spec)
         sizes = {name: storage.size_of(storage.join(self._config.output, name)) for name in names}
         num_records = sum(row.is_in_shard for row in rows)
@@ -100,14 +114,24 @@ class ShardBuilder:
             files.append(stack.enter_context(closing(shard)))
         return files
 
-    def _process(self, task: ClipTask, spec: ShardSpec, files: list[ShardFile]) -> LedgerRow:
+    def _open_old_shard(self, spec: ShardSpec, stack: ExitStack) -> OldShard | None:
+        if self._reuse is None:
+            return None
+        old_config = replace(self._config, output=self._reuse.folder)
+        return stack.enter_context(
+            closing(OldShard(self._reuse, spec, done_path(old_config, spec)))
+        )
+
+    def _process(
+        self, task: ClipTask, spec: ShardSpec, files: list[ShardFile], old: OldShard | None
+    ) -> LedgerRow:
         """One clip: written to all files, or a row that says why not."""
-        if self._processor is None:
-            self._processor = IsolatedProcessor(self._config, self._provenance)
-        video = storage.join(self._config.videos, *task.path.split("/"))
+        kept = old.find(task.clip.clip_id) if old is not None else None
         try:
-            with storage.local_file(video) as path:
-                done = self._processor.process(task, path)
+            if kept is not None and kept.streams >= self._config.streams:
+                done = copy_clip(task, kept, self._config, self._provenance)
+            else:
+                done = self._compute(task, kept)
             for file in files:
                 file.write(done.record)
         except RecordError as error:
@@ -119,6 +143,27 @@ class ShardBuilder:
             "%s %s%s", row.clip_id, row.outcome.value, place, extra={"outcome": row.outcome.value}
         )
         return row
+
+    def _compute(self, task: ClipTask, kept: KeptClip | None) -> ProcessedClip:
+        """The clip, worked on in the child process."""
+        if self._processor is None:
+            self._processor = IsolatedProcessor(self._config, self._provenance)
+        video = storage.join(self._config.videos, *task.path.split("/"))
+        with storage.local_file(video) as path:
+            if kept is None:
+                return self._processor.process(task, path)
+            output = self._config.output
+            # Below the output, where the next run clears what a killed one leaves.
+            folder = None if storage.is_remote(output) else Path(temp_folder(output))
+            with kept_clip_file(kept, folder=folder) as kept_file:
+                done = self._processor.process(task, path, kept_file)
+        if not done.took_over:
+            _LOGGER.warning(
+                "reuse: %s must have the frames that the earlier run stored, got others; "
+                "it is computed again",
+                task.clip.clip_id,
+            )
+        return done
 
 
 def shard_file_names(config: BuildConfig, spec: ShardSpec) -> list[str]:

@@ -63,13 +63,17 @@ class BuildConfig:
     formats: tuple[ShardFormat, ...] = ("tfrecord", "parquet")
     """Kinds of shards to write, both in the same pass."""
     num_shards: int | None = None
-    """Number of shards; by default one per 32 clips, but at least 16 if there are as many clips."""
+    """Number of shards; by default one per 32 clips, but at least 16 if there are as many clips, or
+    as many as the output given with --reuse has."""
     workers: int = 1
     """Clips worked on at a time on this machine, each in a process of its own."""
     limit: int | None = None
     """Build only the first N clips of the split; rejected rows keep their place in the ledger."""
     label_map: str = ""
     """File with one label per line in index order; by default the sorted labels of the data set."""
+    reuse: str = ""
+    """Finished output of an earlier run; what it holds with the same settings is taken over and
+    not computed again. The result is the same without it."""
     pose_backend: PoseBackendName = "mediapipe"
     """Estimator of the poses, or `precomputed` to read them (--pose.poses)."""
     flow_engine: FlowEngineName = "tvl1"
@@ -95,7 +99,7 @@ class BuildConfig:
     """JPEG quality."""
 
     def __post_init__(self) -> None:
-        for name in ("annotations", "videos", "output", "label_map"):
+        for name in ("annotations", "videos", "output", "label_map", "reuse"):
             if getattr(self, name).startswith("~"):
                 object.__setattr__(self, name, str(Path(getattr(self, name)).expanduser()))
         self._check_numbers()

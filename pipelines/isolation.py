@@ -16,6 +16,7 @@ from pathlib import Path
 from pebble import ProcessExpired, ProcessPool
 
 from pipelines.config import BuildConfig
+from pipelines.kept_clip import read_kept_clip
 from pipelines.plan import ClipTask
 from pipelines.process_clip import ClipProcessor, ProcessedClip
 from pose.mediapipe_backend import block_tensorflow_import
@@ -41,15 +42,22 @@ class IsolatedProcessor:
             initargs=(config, provenance),
         )
 
-    def process(self, task: ClipTask, video_path: Path) -> ProcessedClip:
+    def process(
+        self, task: ClipTask, video_path: Path, kept_file: Path | None = None
+    ) -> ProcessedClip:
         """Return the record of a clip; see `ClipProcessor.process`.
+
+        Args:
+            task: The clip.
+            video_path: Local file of its video.
+            kept_file: Streams to take over, see `kept_clip_file`.
 
         Raises:
             RecordError: Also TIMEOUT and CRASHED.
         """
         clip_id = task.clip.clip_id
         future = self._pool.schedule(
-            _process_in_child, args=(task, video_path), timeout=self._timeout_seconds
+            _process_in_child, args=(task, video_path, kept_file), timeout=self._timeout_seconds
         )
         try:
             result: ProcessedClip = future.result()
@@ -83,10 +91,13 @@ def _start_child(config: BuildConfig, provenance: Provenance) -> None:
     _make_processor = cache(partial(ClipProcessor, config, provenance))
 
 
-def _process_in_child(task: ClipTask, video_path: Path) -> ProcessedClip:
+def _process_in_child(
+    task: ClipTask, video_path: Path, kept_file: Path | None = None
+) -> ProcessedClip:
     if _make_processor is None:
         raise RuntimeError("the child process was not initialised")
-    return _make_processor().process(task, video_path)
+    kept = read_kept_clip(kept_file) if kept_file is not None else None
+    return _make_processor().process(task, video_path, kept)
 
 
 def _die_with_parent() -> None:

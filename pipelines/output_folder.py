@@ -40,18 +40,22 @@ def check_same_settings(config: BuildConfig, num_shards: int) -> None:
     old = storage.read_json(settings_path(config.output))
     if old is None:
         return
-    new = _folder_settings(config, num_shards)
-    before, after = _flatten(old), _flatten(new)
-    changes = [
-        f"{name}: {before.get(name)} -> {after.get(name)}"
-        for name in sorted(before.keys() | after.keys())
-        if str(before.get(name)) != str(after.get(name))
-    ]
+    changes = setting_changes(old, _folder_settings(config, num_shards))
     if changes:
         raise ConfigError(
             f"output must be a new folder or one made with the same settings, got {config.output} "
             f"with other ones ({'; '.join(changes)}); choose another --output"
         )
+
+
+def setting_changes(old: dict[str, object], new: dict[str, object]) -> list[str]:
+    """Return "name: before -> after" for every setting that differs; nested ones get dots."""
+    before, after = _flatten(old), _flatten(new)
+    return [
+        f"{name}: {before.get(name)} -> {after.get(name)}"
+        for name in sorted(before.keys() | after.keys())
+        if str(before.get(name)) != str(after.get(name))
+    ]
 
 
 def _flatten(value: object, prefix: str = "") -> dict[str, object]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from flow.engine import make_flow_engine
 from pipelines import storage
 from pipelines.config import BuildConfig
+from pipelines.old_shard import Reuse
 from pipelines.output_folder import check_same_settings
 from pipelines.plan import Plan, plan_shards
+from pipelines.reuse import open_old_output, plan_reuse
 from pipelines.versions import software_text
 from pipelines.video_folder import VideoFolder, list_videos
 from pose.backends import make_backend
@@ -35,6 +37,8 @@ class PreparedRun:
     labels: LabelMap
     provenance: Provenance
     plan: Plan
+    reuse: Reuse | None = None
+    """What is taken over from an earlier output."""
 
 
 def prepare_run(config: BuildConfig) -> PreparedRun:
@@ -42,16 +46,20 @@ def prepare_run(config: BuildConfig) -> PreparedRun:
 
     Raises:
         ConfigError: If anything cannot be used: annotation files, video folder, pose model,
-            label map, or an output folder that holds the result of other settings.
+            label map, an output folder that holds the result of other settings, or an earlier
+            output of which nothing can be taken over.
     """
     _check_paths(config)
     _check_gpu_engine(config)
     pose_model = _describe_pose_model(config)
     videos = _list_videos(config)
     table = _read_table(config, videos)
+    old = open_old_output(config) if config.reuse else None
     num_shards = config.num_shards or default_num_shards(
         min(len(table.clips), config.limit or len(table.clips))
     )
+    if old is not None:
+        num_shards = old.num_shards
     plan = plan_shards(
         table,
         videos.sizes,
@@ -63,12 +71,18 @@ def prepare_run(config: BuildConfig) -> PreparedRun:
     provenance = Provenance(
         config_hash=config.content_hash(), software=software_text(), pose_model=pose_model
     )
-    return PreparedRun(config=config, labels=table.labels, provenance=provenance, plan=plan)
+    reuse = None
+    if old is not None:
+        reuse, summary = plan_reuse(old, config, provenance, plan)
+        _LOGGER.warning("%s", summary)
+    return PreparedRun(
+        config=config, labels=table.labels, provenance=provenance, plan=plan, reuse=reuse
+    )
 
 
 def _check_paths(config: BuildConfig) -> None:
     """Raise ConfigError for places that cannot work, and for a decoder that is not installed."""
-    for field in ("videos", "output", "annotations", "label_map"):
+    for field in ("videos", "output", "annotations", "label_map", "reuse"):
         storage.check_reachable(field, getattr(config, field))
     if not storage.is_remote(config.output) and not storage.is_remote(config.videos):
         output, videos = Path(config.output).resolve(), Path(config.videos).resolve()

@@ -1,35 +1,26 @@
 """All native work on one clip: decode, flow, pose, render, encode; runs in a child process."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from flow.engine import FlowEngine, make_flow_engine
-from flow.quantize import count_saturated, quantize_flow
-from pipelines.clip_facts import ClipFacts, measure_clip
+from pipelines.clip_facts import ClipFacts
+from pipelines.clip_run import ClipRun, OtherFramesError
 from pipelines.config import BuildConfig
+from pipelines.kept_clip import IMAGE_STREAMS, KeptClip
 from pipelines.plan import ClipTask
 from pose.backends import make_backend
 from pose.estimator import ClipPoseEstimator, PoseBackend, PoseRequest
-from renderers.pose import render_pose_clip
 from schemas.clip_record import ClipRecord, Provenance
 from schemas.errors import RecordError
 from schemas.outcome import Outcome
-from schemas.pose_sequence import PoseSequence, join_pose_sequences
 from video.decode import ClipDecoder, DecodedFrame, open_clip
 from video.fingerprint import hash_video
-from video.jpeg import encode_jpeg
-
-WINDOW_FRAMES = 64
-"""Frames held decoded at a time: memory does not grow with the length of a clip."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,20 +33,9 @@ class ProcessedClip:
     declared_frames: int
     facts: ClipFacts
     seconds: dict[str, float]
-
-
-@dataclass(slots=True)
-class _Streams:
-    """Encoded streams of a clip while it grows."""
-
-    timestamps_us: list[int] = field(default_factory=list)
-    source_indices: list[int] = field(default_factory=list)
-    source_timestamps_us: list[int] = field(default_factory=list)
-    rgb: list[bytes] = field(default_factory=list)
-    pose_overlay: list[bytes] = field(default_factory=list)
-    flow: list[bytes] = field(default_factory=list)
-    flow_x: list[bytes] = field(default_factory=list)
-    flow_y: list[bytes] = field(default_factory=list)
+    """By stage; what was taken over from an earlier run took none."""
+    took_over: bool = False
+    """Whether streams of an earlier run are in the record."""
 
 
 class ClipProcessor:
@@ -79,26 +59,34 @@ class ClipProcessor:
     def _pose_backend(self) -> PoseBackend:
         return make_backend(self._config.pose_backend, self._config.pose)
 
-    def process(self, task: ClipTask, video_path: Path) -> ProcessedClip:
+    def process(
+        self, task: ClipTask, video_path: Path, kept: KeptClip | None = None
+    ) -> ProcessedClip:
         """Return the record of a clip.
 
         Args:
             task: The clip.
             video_path: Local file of its video.
+            kept: Streams to take over; not used if the video has other frames.
 
         Raises:
             RecordError: If the clip cannot be read, decoded or posed.
         """
         try:
-            return self._process(task, video_path)
+            try:
+                return self._process(task, video_path, kept)
+            except OtherFramesError:
+                return self._process(task, video_path, None)
         except (OSError, MemoryError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             detail = f"the system gave up on the file: {reason}"
             raise RecordError(task.clip.clip_id, Outcome.FAILED, detail) from error
 
-    def _process(self, task: ClipTask, video_path: Path) -> ProcessedClip:
+    def _process(self, task: ClipTask, video_path: Path, kept: KeptClip | None) -> ProcessedClip:
         clip = task.clip
-        run = _ClipRun(self._config)
+        if kept is not None and kept.row.video_hash != hash_video(video_path):
+            raise OtherFramesError
+        run = ClipRun(self._config, kept)
         with open_clip(
             video_path,
             start_seconds=clip.start_seconds,
@@ -113,7 +101,7 @@ class ClipProcessor:
                     request = _pose_request(task, decoder, window[0])
                     estimator = self._pose_backend.start_clip(request)
                 run.add_window(window, self._flow_engine if run.needs_flow else None, estimator)
-            run.finish_flow()
+            run.finish()
             truncation = decoder.truncation()
             if truncation and self._config.strict:
                 raise RecordError(
@@ -127,9 +115,10 @@ class ClipProcessor:
                 declared_frames=decoder.info.declared_frames,
                 facts=run.facts(hash_video(video_path)),
                 seconds=run.seconds,
+                took_over=kept is not None,
             )
 
-    def _record(self, task: ClipTask, run: "_ClipRun", *, is_truncated: bool) -> ClipRecord:
+    def _record(self, task: ClipTask, run: ClipRun, *, is_truncated: bool) -> ClipRecord:
         clip, streams = task.clip, run.streams
         start_us = round((clip.start_seconds or 0.0) * 1_000_000)
         length_us = round(len(streams.timestamps_us) * 1_000_000 / self._config.decode.fps)
@@ -165,133 +154,37 @@ class ClipProcessor:
         )
 
 
-class _ClipRun:
-    """State of one clip between windows."""
+def copy_clip(
+    task: ClipTask, kept: KeptClip, config: BuildConfig, provenance: Provenance
+) -> ProcessedClip:
+    """Return the record of a clip whose streams are all taken over; no video is opened.
 
-    def __init__(self, config: BuildConfig) -> None:
-        self._config = config
-        self._todo = config.streams
-        self._poses: list[PoseSequence] = []
-        self._last_gray: npt.NDArray[np.uint8] | None = None
-        self.streams = _Streams()
-        self.seconds: dict[str, float] = {}
-        self.size = (0, 0)
-        self._num_saturated = self._num_vectors = 0
-
-    @property
-    def needs_flow(self) -> bool:
-        """Whether flow has to be computed."""
-        return bool(self._todo & {"flow", "flow_x", "flow_y"})
-
-    @property
-    def needs_estimator(self) -> bool:
-        """Whether poses have to be estimated."""
-        return bool(self._todo & {"poses", "pose_overlay"})
-
-    def facts(self, video_hash: str) -> ClipFacts:
-        """Return what the ledger says about the streams."""
-        saturation = self._num_saturated / self._num_vectors if self._num_vectors else None
-        return measure_clip(video_hash=video_hash, flow_saturation=saturation, windows=self._poses)
-
-    @property
-    def stored_poses(self) -> PoseSequence | None:
-        """Poses of the whole clip, if they are to be stored."""
-        return join_pose_sequences(self._poses) if "poses" in self._todo else None
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
-
-    def read_window(self, frames: Iterator[DecodedFrame]) -> list[DecodedFrame]:
-        """Decode the next frames; [] at the end of the clip."""
-        with self._timed("decode"):
-            return list(islice(frames, WINDOW_FRAMES))
-
-    def add_window(
-        self,
-        window: list[DecodedFrame],
-        flow_engine: FlowEngine | None,
-        estimator: ClipPoseEstimator | None,
-    ) -> None:
-        """Compute and encode every stream of the next frames."""
-        height, width = window[0].rgb.shape[:2]
-        self.size = (width, height)
-        self.streams.timestamps_us += [frame.timestamp_us for frame in window]
-        self.streams.source_indices += [frame.source_index for frame in window]
-        self.streams.source_timestamps_us += [frame.source_timestamp_us for frame in window]
-        if "rgb" in self._todo:
-            self._add_rgb(window)
-        if flow_engine is not None:
-            self._add_flow(window, flow_engine)
-        if estimator is not None:
-            self._add_poses(window, estimator)
-
-    def _add_rgb(self, window: list[DecodedFrame]) -> None:
-        quality = self._config.jpeg.rgb_quality
-        with self._timed("encode"):
-            previous: DecodedFrame | None = None
-            for frame in window:
-                if previous is not None and frame.rgb is previous.rgb:
-                    self.streams.rgb.append(self.streams.rgb[-1])
-                else:
-                    self.streams.rgb.append(encode_jpeg(frame.rgb, quality=quality))
-                previous = frame
-
-    def _add_flow(self, window: list[DecodedFrame], engine: FlowEngine) -> None:
-        """Flow up to the last frame of the window; its own comes with the next window."""
-        with self._timed("flow"):
-            grays = [cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY) for frame in window]
-            if self._last_gray is not None:
-                grays.insert(0, self._last_gray)
-            self._last_gray = grays[-1]
-            flow = engine(np.stack(grays))
-        for pair_flow in flow:
-            self._append_flow(pair_flow)
-
-    def finish_flow(self) -> None:
-        """Give the last frame its flow: its predecessor's, or zero if it is alone."""
-        if self._last_gray is None:
-            return
-        streams = self.streams
-        if len(streams.timestamps_us) == 1:
-            self._append_flow(np.zeros((*self._last_gray.shape, 2), np.float32))
-            return
-        for images in (streams.flow, streams.flow_x, streams.flow_y):
-            images.extend(images[-1:])
-
-    def _append_flow(self, flow: npt.NDArray[np.float32]) -> None:
-        quality = self._config.jpeg.flow_quality
-        with self._timed("encode"):
-            code = quantize_flow(flow, bound_px=self._config.flow.bound_px)
-            self._num_saturated += count_saturated(code)
-            self._num_vectors += code.size // 2
-            if "flow" in self._todo:
-                image = np.dstack((code, np.zeros_like(code[..., :1])))
-                self.streams.flow.append(encode_jpeg(image, quality=quality, chroma="444"))
-            for axis, name in enumerate(("flow_x", "flow_y")):
-                if name in self._todo:
-                    jpeg = encode_jpeg(code[..., axis], quality=quality)
-                    getattr(self.streams, name).append(jpeg)
-
-    def _add_poses(self, window: list[DecodedFrame], estimator: ClipPoseEstimator) -> None:
-        frames = np.stack([frame.rgb for frame in window])
-        indices = np.array([frame.source_index for frame in window], np.int64)
-        with self._timed("pose"):
-            poses = estimator.estimate(frames, indices)
-        self._poses.append(poses)
-        if "pose_overlay" in self._todo:
-            self._add_overlay(frames, poses)
-
-    def _add_overlay(self, frames: npt.NDArray[np.uint8], poses: PoseSequence) -> None:
-        with self._timed("render"):
-            drawn = render_pose_clip(frames, poses, config=self._config.render)
-        with self._timed("encode"):
-            quality = self._config.jpeg.pose_quality
-            self.streams.pose_overlay += [
-                encode_jpeg(image, quality=quality, chroma="444") for image in drawn
-            ]
+    Args:
+        task: The clip; its label counts, not the one that the earlier run stored.
+        kept: Holds at least `config.streams`.
+        config: What to store.
+        provenance: Stored with the record.
+    """
+    streams = config.streams
+    dropped: dict[str, Any] = dict.fromkeys(IMAGE_STREAMS - streams, ())
+    record = replace(
+        kept.record,
+        **dropped,
+        poses=kept.record.poses if "poses" in streams else None,
+        label_index=task.label_index,
+        label_text=task.clip.label_text or "",
+        flow_bound_px=config.flow.bound_px,
+        provenance=provenance,
+    )
+    return ProcessedClip(
+        record=record,
+        detail=kept.row.detail,
+        decoded_frames=kept.row.decoded_frames,
+        declared_frames=kept.row.declared_frames,
+        facts=kept.facts(config.modalities),
+        seconds={},
+        took_over=True,
+    )
 
 
 def _pose_request(task: ClipTask, decoder: ClipDecoder, frame: DecodedFrame) -> PoseRequest:

@@ -13,7 +13,7 @@ BUILD_OPTIONS = {
     *("--dataset", "--annotations", "--videos", "--split", "--output", "--modalities"),
     *("--formats", "--num-shards", "--workers", "--limit", "--label-map", "--pose-backend"),
     *("--flow-engine", "--strict", "--clip-timeout-seconds", "--max-failed-fraction"),
-    *("--pose-storage", "--follow-links"),
+    *("--pose-storage", "--follow-links", "--reuse"),
     *("--decode.fps", "--decode.short-side", "--decode.decoder", "--flow.bound-px"),
     *("--pose.poses", "--pose.model", "--render.background", "--render.marker"),
     *("--render.colors", "--render.ratio-aware", "--jpeg.rgb-quality"),

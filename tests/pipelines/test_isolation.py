@@ -27,7 +27,7 @@ PLANTED = """
     import os, signal, time
     from pipelines.isolation import _process_in_child
 
-    def process(task, video_path):
+    def process(task, video_path, kept_file):
         if task.clip.clip_id == "crashes":
             os.kill(os.getpid(), signal.SIGSEGV)
         if task.clip.clip_id == "exits":

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from pipelines import process_clip
+from pipelines import clip_run
 from pipelines.config import BuildConfig
 from pipelines.plan import ClipTask
 from pipelines.process_clip import ClipProcessor, ProcessedClip
@@ -56,7 +56,7 @@ def _process(video: Path, task: ClipTask, poses: Path, *, strict: bool = False) 
 def test_windows_leave_no_trace(video_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video, poses = video_set / "videos" / "a.mp4", video_set / "poses.pkl"
     whole = _process(video, _task(), poses).record
-    monkeypatch.setattr(process_clip, "WINDOW_FRAMES", 5)
+    monkeypatch.setattr(clip_run, "WINDOW_FRAMES", 5)
     cut = _process(video, _task(), poses).record
     for name in ("rgb", "pose_overlay", "flow", "flow_x", "flow_y"):
         assert getattr(whole, name) == getattr(cut, name), name
