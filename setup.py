@@ -23,7 +23,6 @@ PREP = [
     "mediapipe>=1.2",
     "numba>=0.62",
     "opencv-contrib-python>=4.11",
-    "pebble>=5.1",
     "rich>=13",
     "tyro>=0.9",
 ]

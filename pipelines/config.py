@@ -18,6 +18,8 @@ from video.decode import DecodeConfig
 
 Modality = Literal["rgb", "flow", "pose"]
 ShardFormat = Literal["tfrecord", "parquet"]
+
+_MIN_MEMORY_MIB = 512
 PoseStorage = Literal["overlay", "keypoints", "both"]
 
 
@@ -83,6 +85,10 @@ class BuildConfig:
     """Leave out clips whose file declares more frames than can be decoded."""
     clip_timeout_seconds: float = 3600.0
     """Wall-clock limit of one clip; its process is stopped and the run goes on."""
+    clip_cpu_seconds: float = 7200.0
+    """Limit of the CPU time of one clip, all its threads together."""
+    clip_memory_mib: int = 4096
+    """Limit of the resident memory of the process that works on a clip, at least 512."""
     max_failed_fraction: float = 0.05
     """Exit with status 1 if a larger share of the rows fails."""
     retry_failed: bool = False
@@ -119,8 +125,12 @@ class BuildConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be >= 1, got {value}")
-        if not self.clip_timeout_seconds > 0:
-            raise ConfigError(f"clip_timeout_seconds must be > 0, got {self.clip_timeout_seconds}")
+        for name in ("clip_timeout_seconds", "clip_cpu_seconds"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be > 0, got {getattr(self, name)}")
+        if self.clip_memory_mib < _MIN_MEMORY_MIB:
+            rule = f"clip_memory_mib must be >= {_MIN_MEMORY_MIB}, what the libraries need"
+            raise ConfigError(f"{rule}, got {self.clip_memory_mib}")
         if not 0 <= self.max_failed_fraction <= 1:
             raise ConfigError(f"max_failed_fraction must be 0 to 1, got {self.max_failed_fraction}")
 

@@ -1,20 +1,14 @@
-"""One child process for all native work, with a wall-clock limit per clip.
+"""Clips are processed in a child process: a crash, a hang or a leak costs that clip only.
 
-A decoder may crash, hang or leak on a damaged file; here that costs one clip. The child is
-spawned, never forked, and imports neither Beam nor TensorFlow.
+A clip counts as crashed only if it ends two processes, the second one fresh: what an earlier
+clip did to the memory of a child is no later clip's fault.
 """
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import TimeoutError as ClipTimeoutError
 from functools import cache, partial
-from multiprocessing import connection
 from pathlib import Path
 
-from pebble import ProcessExpired, ProcessPool
-
+from pipelines.child_process import ChildLimits, ChildProcess, ChildStopped
 from pipelines.config import BuildConfig
 from pipelines.kept_clip import read_kept_clip
 from pipelines.plan import ClipTask
@@ -24,23 +18,26 @@ from schemas.clip_record import Provenance
 from schemas.errors import RecordError
 from schemas.outcome import Outcome
 
+_MOST_KEPT_MEMORY = 0.5
+"""A child that still holds more than this share of the limit after a clip is replaced."""
+
 
 class IsolatedProcessor:
     """A `ClipProcessor` in a process of its own, replaced when it dies.
 
     Args:
-        config: What to compute and how.
+        config: What to compute and how, and the limits of a clip.
         provenance: Stored with every record.
     """
 
     def __init__(self, config: BuildConfig, provenance: Provenance) -> None:
-        self._timeout_seconds = config.clip_timeout_seconds
-        self._pool = ProcessPool(
-            max_workers=1,
-            context=multiprocessing.get_context("spawn"),
-            initializer=_start_child,
-            initargs=(config, provenance),
+        self._limits = ChildLimits(
+            wall_seconds=config.clip_timeout_seconds,
+            cpu_seconds=config.clip_cpu_seconds,
+            memory_mib=config.clip_memory_mib,
         )
+        self._start_arguments = (config, provenance)
+        self._child = self._start()
 
     def process(
         self, task: ClipTask, video_path: Path, kept_file: Path | None = None
@@ -55,26 +52,58 @@ class IsolatedProcessor:
         Raises:
             RecordError: Also TIMEOUT and CRASHED.
         """
-        clip_id = task.clip.clip_id
-        future = self._pool.schedule(
-            _process_in_child, args=(task, video_path, kept_file), timeout=self._timeout_seconds
-        )
-        try:
-            result: ProcessedClip = future.result()
-        except ClipTimeoutError:
-            detail = f"took longer than {self._timeout_seconds:g} s (clip_timeout_seconds)"
-            raise RecordError(clip_id, Outcome.TIMEOUT, detail) from None
-        except ProcessExpired as error:
-            detail = f"the process working on it died (exit code {error.exitcode})"
-            raise RecordError(clip_id, Outcome.CRASHED, detail) from None
-        except RecordError as error:
-            raise RecordError(clip_id, error.outcome, error.detail) from None
-        return result
+        for is_last in (False, True):
+            is_fresh = self._child.num_calls == 0
+            try:
+                return self._process(task, video_path, kept_file)
+            except ChildStopped as stop:
+                is_certain = stop.limit is not None and (stop.limit != "memory" or is_fresh)
+                if is_certain or is_last:
+                    raise self._error(task, stop) from None
+        raise RuntimeError("the last attempt must return or raise")
 
     def close(self) -> None:
         """End the child."""
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        self._child.close()
+
+    def _start(self) -> ChildProcess:
+        return ChildProcess(_start_child, self._start_arguments, self._limits)
+
+    def _process(self, task: ClipTask, video_path: Path, kept_file: Path | None) -> ProcessedClip:
+        try:
+            result: ProcessedClip = self._child.call(_process_in_child, task, video_path, kept_file)
+        except ChildStopped:
+            self._child = self._start()  # it gets ready while the caller goes on
+            raise
+        except RecordError as error:
+            self._replace_if_large()
+            raise RecordError(task.clip.clip_id, error.outcome, error.detail) from None
+        self._replace_if_large()
+        return result
+
+    def _replace_if_large(self) -> None:
+        if self._child.resident_mib > _MOST_KEPT_MEMORY * self._limits.memory_mib:
+            self._child.close()
+            self._child = self._start()
+
+    def _error(self, task: ClipTask, stop: ChildStopped) -> RecordError:
+        limits = self._limits
+        outcome, detail = {
+            "wall": (
+                Outcome.TIMEOUT,
+                f"took longer than {limits.wall_seconds:g} s (clip_timeout_seconds)",
+            ),
+            "cpu": (
+                Outcome.TIMEOUT,
+                f"used more than {limits.cpu_seconds:g} s of CPU time (clip_cpu_seconds)",
+            ),
+            "memory": (
+                Outcome.CRASHED,
+                f"needed more than {limits.memory_mib} MiB of memory (clip_memory_mib)",
+            ),
+            None: (Outcome.CRASHED, f"the process working on it died twice ({stop.exit_text})"),
+        }[stop.limit]
+        return RecordError(task.clip.clip_id, outcome, detail)
 
 
 _make_processor: Callable[[], ClipProcessor] | None = None
@@ -84,9 +113,6 @@ _make_processor: Callable[[], ClipProcessor] | None = None
 def _start_child(config: BuildConfig, provenance: Provenance) -> None:
     """Get a new child ready; models are loaded with the first clip, where errors have a name."""
     global _make_processor  # noqa: PLW0603
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    # Native libraries chat on standard error, past any log level; what fails is in the ledger.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     block_tensorflow_import()
     _make_processor = cache(partial(ClipProcessor, config, provenance))
 
@@ -98,11 +124,3 @@ def _process_in_child(
         raise RuntimeError("the child process was not initialised")
     kept = read_kept_clip(kept_file) if kept_file is not None else None
     return _make_processor().process(task, video_path, kept)
-
-
-def _die_with_parent() -> None:
-    """End this process at once when the coordinator is gone, however it went."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)

@@ -1,5 +1,6 @@
 """All native work on one clip: decode, flow, pose, render, encode; runs in a child process."""
 
+import errno
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -71,15 +72,21 @@ class ClipProcessor:
 
         Raises:
             RecordError: If the clip cannot be read, decoded or posed.
+            MemoryError: If there is no more memory.
         """
         try:
             try:
                 return self._process(task, video_path, kept)
             except OtherFramesError:
                 return self._process(task, video_path, None)
-        except (OSError, MemoryError) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            detail = f"the system gave up on the file: {reason}"
+        except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem:
+                raise MemoryError(str(error)) from error
+            raise
+        except OSError as error:
+            if error.errno == errno.ENOMEM:
+                raise MemoryError(str(error)) from error
+            detail = f"the system gave up on the file: {error.strerror or type(error).__name__}"
             raise RecordError(task.clip.clip_id, Outcome.FAILED, detail) from error
 
     def _process(self, task: ClipTask, video_path: Path, kept: KeptClip | None) -> ProcessedClip:

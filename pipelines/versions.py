@@ -8,7 +8,7 @@ from pathlib import Path
 _PIXEL_PACKAGES = (
     *("perfnet-prep", "av", "decord", "mediapipe", "numba", "numpy", "opencv-contrib-python"),
 )
-_OTHER_PACKAGES = ("apache-beam", "pyarrow", "protobuf", "pebble")
+_OTHER_PACKAGES = ("apache-beam", "pyarrow", "protobuf")
 
 
 def package_versions(names: tuple[str, ...]) -> dict[str, str]:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from pipelines.cli import main
+from pipelines.plan import ClipTask
+from schemas.clip import Clip
 
 WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
 NAMES = ("a", "b", "c", "d")
@@ -92,3 +94,24 @@ def built(
     output = tmp_path_factory.mktemp("built") / "out"
     assert main(build_arguments(output)) == 0
     return output
+
+
+@pytest.fixture(scope="session")
+def clip_task() -> Callable[[str], ClipTask]:
+    """Gives the task of a clip with an id; its file is the whole clip."""
+
+    def task(clip_id: str) -> ClipTask:
+        clip = Clip(
+            clip_id=clip_id,
+            dataset="csv",
+            split="all",
+            label_text="x",
+            media_id=clip_id,
+            relative_path="a.mp4",
+            start_seconds=None,
+            end_seconds=None,
+            source="rows.csv:2",
+        )
+        return ClipTask(clip=clip, label_index=0, path="a.mp4", size_bytes=1, is_trimmed=True)
+
+    return task
