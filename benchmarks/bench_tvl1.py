@@ -14,10 +14,9 @@ ratios compare those of one pair, totals the sums over all pairs.
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,7 @@ import cv2
 from benchmarks import tvl1_measure
 from benchmarks.flow_pairs import FramePair, clip_pairs, find_clips, texture_pairs
 from benchmarks.tvl1_measure import Engine, EngineResult, PairResult
-from flow import simd
+from benchmarks.tvl1_summary import energy_ratio, find_warnings, summarise, summarise_clips
 from flow.opencv_engines import dis_flow, farneback_flow
 from flow.tvl1 import Tvl1Config, tvl1_flow
 
@@ -40,8 +39,8 @@ _ENGINES: dict[str, Engine] = {
     "dis": dis_flow,
     "farneback": farneback_flow,
 }
-_STILL_ENERGY = 0.05
 _NUM_CLIPS = 5
+_SPEEDS = ("min", "median", "max", "total")
 _TEXTURE_SIZE = (340, 256)
 
 
@@ -51,76 +50,61 @@ def main(argv: Sequence[str] | None = None) -> int:
     cv2.setNumThreads(1)
     engines = {name: _ENGINES[name] for name in options.modes}
     pairs = _load_pairs(options)
-    _write(f"{platform.machine()}, {simd.LANES if simd.HAS_SIMD else 1} lanes, {len(pairs)} pairs")
+    machine = tvl1_measure.describe_machine()
+    _write(", ".join(f"{name} {value}" for name, value in machine.items()))
     results = []
     for pair in pairs:
         results.append(tvl1_measure.measure_pair(pair, engines, repeats=options.repeats))
         _write(_pair_line(results[-1]))
     report = {name: summarise(results, name) for name in engines}
+    clips = summarise_clips(results, list(engines))
     _write_summary(report, results)
+    _write_clips(clips)
+    warnings = find_warnings(report)
+    for warning in warnings:
+        _write(f"WARNING: {warning}")
     extras = {} if options.no_extras else _measure_extras(pairs, engines, options.middlebury)
     if options.output:
-        content = {"summary": report, "extras": extras, "pairs": [asdict(r) for r in results]}
-        options.output.write_text(json.dumps(content, indent=1))
+        content = {
+            "machine": machine,
+            "warnings": warnings,
+            "summary": report,
+            "clips": clips,
+            "extras": extras,
+            "pairs": [asdict(r) for r in results],
+        }
+        options.output.write_text(json.dumps(content, indent=1, allow_nan=False))
     return 0
-
-
-def summarise(results: Sequence[PairResult], name: str) -> dict[str, float]:
-    """Return the figures of one engine over all pairs; ratios are OpenCV's time over its time."""
-    ratios = [r.opencv.cpu_seconds / r.engines[name].cpu_seconds for r in results]
-    walls = [r.opencv.wall_seconds / r.engines[name].wall_seconds for r in results]
-    energies = {r.kind + r.label + r.clip: _energy_ratio(r, name) for r in results}
-    moving = [_energy_ratio(r, name) for r in results if r.opencv.energy > _STILL_ENERGY]
-    summary = {
-        "speed_total": _total(results, lambda r: r.opencv.cpu_seconds)
-        / _total(results, lambda r: r.engines[name].cpu_seconds),
-        "speed_min": min(ratios),
-        "speed_median": statistics.median(ratios),
-        "speed_max": max(ratios),
-        "wall_median": statistics.median(walls),
-        "milliseconds_mean": 1e3 * statistics.mean(r.engines[name].cpu_seconds for r in results),
-        "energy_median": statistics.median(energies.values()),
-        "energy_max_moving": max(moving, default=float("nan")),
-        "opencv_error_mean": statistics.mean(r.engines[name].opencv_error for r in results),
-        "gray_levels_mean": statistics.mean(r.engines[name].gray_levels for r in results),
-    }
-    for kind in ("real", "smooth", "layer"):
-        chosen = [r for r in results if r.kind == kind]
-        if chosen:
-            values = [_energy_ratio(r, name) for r in chosen]
-            summary[f"energy_median_{kind}"] = statistics.median(values)
-            summary[f"energy_max_{kind}"] = max(values)
-    for kind in ("smooth", "layer"):
-        errors = [
-            (r.engines[name].truth_error, r.opencv.truth_error) for r in results if r.kind == kind
-        ]
-        if errors:
-            summary[f"truth_error_{kind}"] = statistics.mean(ours for ours, _ in errors)
-            summary[f"truth_error_{kind}_opencv"] = statistics.mean(cv for _, cv in errors)
-            summary[f"truth_error_{kind}_worst_ratio"] = max(ours / cv for ours, cv in errors)
-    return summary
-
-
-def _energy_ratio(result: PairResult, name: str) -> float:
-    return result.engines[name].energy / max(result.opencv.energy, 1e-12)
-
-
-def _total(results: Sequence[PairResult], seconds: Callable[[PairResult], float]) -> float:
-    return sum(seconds(result) for result in results)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--clips", type=Path, help="folder of videos; its first five are used")
-    parser.add_argument("--pairs", type=int, help="measure only this many pairs, evenly chosen")
+    parser.add_argument(
+        "--pairs", type=_positive, help="measure only this many pairs, evenly chosen"
+    )
     parser.add_argument("--modes", nargs="+", choices=_ENGINES, default=list(_ENGINES)[:3])
-    parser.add_argument("--repeats", type=int, default=3, help="runs per engine, pair and round")
+    parser.add_argument(
+        "--repeats", type=_positive, default=3, help="runs per engine, pair and round"
+    )
     parser.add_argument("--noise", type=float, default=1.0, help="sigma of the added noise")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--middlebury", type=Path, help="folder with RubberWhale and its flow")
+    parser.add_argument(
+        "--middlebury",
+        type=Path,
+        help="folder that holds middlebury_gray/RubberWhale/frame10.png and frame11.png, and "
+        "middlebury_gt/flow_gt.flo",
+    )
     parser.add_argument("--no-extras", action="store_true", help="pairs only")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     return parser.parse_args(argv)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be >= 1, got {value}")
+    return value
 
 
 def _load_pairs(options: argparse.Namespace) -> list[FramePair]:
@@ -172,7 +156,7 @@ def _pair_line(result: PairResult) -> str:
     cells.append(f"OpenCV {result.opencv.cpu_seconds:.2f} s")
     for name, engine in result.engines.items():
         speed = result.opencv.cpu_seconds / engine.cpu_seconds
-        cells.append(f"{name} x{speed:.1f} E {_energy_ratio(result, name):.3f}{_error(engine)}")
+        cells.append(f"{name} x{speed:.1f} E {energy_ratio(result, name):.3f}{_error(engine)}")
     return "  ".join(cells)
 
 
@@ -186,15 +170,29 @@ def _write_summary(report: dict[str, dict[str, float]], results: Sequence[PairRe
     for figure in report[names[0]]:
         cells = "".join(f"{report[name][figure]:11.3f}" for name in names)
         _write(f"{figure:34}{cells}")
-    for clip in dict.fromkeys(result.clip for result in results):
-        chosen = [result for result in results if result.clip == clip]
-        speeds = [summarise(chosen, name)["speed_total"] for name in names]
-        _write(f"{'speed_total ' + clip[:22]:34}" + "".join(f"{speed:11.1f}" for speed in speeds))
     mirrors = [result.mirror for result in results if result.mirror]
     if mirrors:
         distance = statistics.mean(mirror.opencv_error for mirror in mirrors)
         levels = statistics.mean(mirror.gray_levels for mirror in mirrors)
         _write(f"OpenCV mirrored against itself: {distance:.3f} px, {levels:.2f} grey levels")
+
+
+def _write_clips(clips: dict[str, dict[str, dict[str, float]]]) -> None:
+    for clip, engines in clips.items():
+        _write(f"\n{clip}")
+        for name, figures in engines.items():
+            speeds = "/".join(f"{figures[f'speed_{kind}']:.1f}" for kind in _SPEEDS)
+            cells = [f"{name:10} speed min/median/max/total {speeds}"]
+            cells.append(f"energy {figures['energy_median']:.3f}")
+            for kind in ("smooth", "layer"):
+                if f"truth_error_{kind}" in figures:
+                    ours, cv = (figures[f"truth_error_{kind}{end}"] for end in ("", "_opencv"))
+                    cells.append(f"EPE {kind} {ours:.3f} (OpenCV {cv:.3f})")
+            cells.append(
+                f"to OpenCV {figures['opencv_error_mean']:.3f} px, "
+                f"{figures['gray_levels_mean']:.2f} grey levels"
+            )
+            _write("  ".join(cells))
 
 
 def _write(line: str) -> None:

@@ -61,14 +61,14 @@ def clip_pairs(path: Path, *, seed: int, noise: float) -> Iterator[FramePair]:
     for share in np.linspace(0.1, 0.9, _PAIRS_PER_KIND):
         index = round(share * last)
         yield FramePair(
-            clip=path.stem,
+            clip=path.name,
             kind="real",
             label=f"#{index}",
             frame0=frames[index],
             frame1=frames[index + 1],
         )
     images = (frames[last // 3], frames[last][:, ::-1])
-    yield from synthetic_pairs(path.stem, images, rng=rng, noise=noise)
+    yield from synthetic_pairs(path.name, images, rng=rng, noise=noise)
 
 
 def texture_pairs(name: str, *, seed: int, noise: float, size: tuple[int, int]) -> list[FramePair]:

@@ -1,5 +1,7 @@
 """What `bench_tvl1` measures: CPU time against OpenCV, side by side, and how good the flow is."""
 
+import os
+import platform
 import statistics
 import subprocess  # a new process, to time its first call
 import sys
@@ -10,9 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
+import numba
 import numpy as np
 
 from benchmarks.flow_pairs import Flow, FramePair, Gray, make_texture
+from flow import simd
 from flow.flo_file import decode_flo
 from flow.metrics import endpoint_error, tvl1_energy
 from flow.opencv_engines import opencv_tvl1_flow
@@ -64,6 +68,7 @@ class PairResult:
 def measure_pair(pair: FramePair, engines: dict[str, Engine], *, repeats: int) -> PairResult:
     """Run OpenCV, every engine `repeats` times, and all of it once more, in this thread."""
     frames = (pair.frame0, pair.frame1)
+    _warm_up_opencv(pair.frame0)
     for engine in engines.values():
         engine(*frames)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ("reference", *engines)}
@@ -89,6 +94,13 @@ def measure_pair(pair: FramePair, engines: dict[str, Engine], *, repeats: int) -
         back = np.ascontiguousarray(mirrored[:, ::-1] * np.float32([-1, 1]))
         result.mirror = _judge(pair, back, flows["reference"], [])
     return result
+
+
+def _warm_up_opencv(frame: Gray) -> None:
+    """Run OpenCV at this size where it has next to nothing to do."""
+    other = frame.copy()
+    other[0, 0] ^= 1
+    opencv_tvl1_flow(frame, other)
 
 
 def _timed(engine: Engine, frames: tuple[Gray, Gray], times: list[tuple[float, float]]) -> Flow:
@@ -179,6 +191,30 @@ def measure_first_call(*, repeats: int = 3) -> float:
         done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
         seconds.append(float(done.stdout))
     return min(seconds[1:])
+
+
+def describe_machine() -> dict[str, object]:
+    """What the figures were measured on and with."""
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": _processor_name(),
+        "num_cpus": os.cpu_count(),
+        "simd_lanes": simd.LANES if simd.HAS_SIMD else 1,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "opencv": cv2.__version__,
+    }
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def measure_middlebury(folder: Path, engines: dict[str, Engine]) -> dict[str, float]:

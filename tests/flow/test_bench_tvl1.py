@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import bench_tvl1
 from benchmarks.flow_pairs import find_clips, smooth_flow, texture_pairs
+from benchmarks.tvl1_measure import EngineResult, PairResult
+from benchmarks.tvl1_summary import find_warnings, summarise
 
 
 def test_synthetic_pairs_are_seeded_and_their_truth_explains_them() -> None:
@@ -52,8 +54,51 @@ def test_benchmark_writes_its_figures(
     output = tmp_path / "result.json"
     arguments = ["--pairs", "2", "--no-extras", "--modes", "fast", "dis", "--output", str(output)]
     assert bench_tvl1.main(arguments) == 0
-    summary = json.loads(output.read_text())["summary"]
+    content = json.loads(output.read_text())
+    summary = content["summary"]
+    assert {"processor", "simd_lanes", "python", "numpy", "numba", "opencv"} <= set(
+        content["machine"]
+    )
+    assert list(content["clips"]) == ["texture0", "texture2"]
+    assert content["clips"]["texture0"]["dis"]["truth_error_smooth"] < 2
     assert set(summary) == {"fast", "dis"}
     assert summary["fast"]["speed_min"] <= summary["fast"]["speed_median"]
     assert summary["fast"]["truth_error_smooth"] < 1
-    assert "speed_total" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "speed_total" in printed
+    assert "speed min/median/max/total" in printed
+
+
+@pytest.mark.parametrize("option", ["--pairs", "--repeats"])
+def test_counts_below_one_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        bench_tvl1.main([option, "0"])
+    assert f"argument {option}: must be >= 1, got 0" in capsys.readouterr().err
+
+
+def make_result(label: str, *, energy: float, wall_seconds: float) -> PairResult:
+    return PairResult(
+        clip="c",
+        kind="real",
+        label=label,
+        size=(8, 8),
+        opencv=EngineResult(cpu_seconds=10, wall_seconds=10, energy=energy),
+        engines={"fast": EngineResult(cpu_seconds=1, wall_seconds=wall_seconds, energy=energy)},
+    )
+
+
+def test_pairs_of_equal_names_all_count_and_still_ones_have_no_largest_energy() -> None:
+    results = [make_result("#1", energy=e, wall_seconds=1) for e in (0.01, 0.02, 0.03)]
+    results[1].engines["fast"].energy *= 2
+    results[2].engines["fast"].energy *= 3
+    summary = summarise(results, "fast")
+    assert summary["energy_median"] == pytest.approx(2)
+    assert "energy_max_moving" not in summary
+
+
+@pytest.mark.parametrize(("wall_seconds", "count"), [(1.0, 0), (1.15, 0), (1.3, 1), (0.7, 1)])
+def test_times_that_disagree_are_warned_of(wall_seconds: float, count: int) -> None:
+    results = [make_result("#1", energy=1, wall_seconds=wall_seconds)]
+    warnings = find_warnings({"fast": summarise(results, "fast")})
+    assert len(warnings) == count
+    assert all("the machine is too busy to measure" in warning for warning in warnings)
