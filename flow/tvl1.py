@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _MIN_SIDE_PX = 8
 _MAX_GRAY = 255.0
 _KEPT_SIZES = 2
+_MAX_TIME_STEP = 0.25
+_LEAST_SETTING = 1e-3
+_MOST_SETTING = 1e3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,11 +38,12 @@ class Tvl1Config:
     """exact = OpenCV's DualTVL1 reproduced; quality = lower energy, several times faster;
     fast = about OpenCV's energy, faster still."""
     attachment: float = 0.15
-    """Weight of the data term (lambda), for grey values 0..255. Lower = smoother."""
+    """Weight of the data term (lambda), for grey values 0..255, 0.001 to 1000. Lower = smoother."""
     time_step: float = 0.25
-    """Step of the dual ascent (tau). At most 0.25, beyond which it diverges."""
+    """Step of the dual ascent (tau), 0.001 to 0.25, beyond which it diverges."""
     tightness: float | None = None
-    """Coupling between flow and its auxiliary field (theta), the same in all warps."""
+    """Coupling between flow and its auxiliary field (theta), the same in all warps, 0.001 to
+    1000."""
     num_scales: int | None = None
     """Levels of the image pyramid, at most; small frames have fewer."""
     num_warps: int | None = None
@@ -50,16 +54,20 @@ class Tvl1Config:
     def __post_init__(self) -> None:
         if self.mode not in PRESETS:
             raise ConfigError(f"mode must be one of {', '.join(PRESETS)}, got {self.mode!r}")
-        if not 0 < self.time_step <= 0.25:
-            raise ConfigError(f"time_step must be > 0 and <= 0.25, got {self.time_step}")
-        if not 0 < self.attachment < float("inf"):
-            raise ConfigError(f"attachment must be > 0 and finite, got {self.attachment}")
-        if self.tightness is not None and not 0 < self.tightness < float("inf"):
-            raise ConfigError(f"tightness must be > 0 and finite, got {self.tightness}")
+        _check_within("time_step", self.time_step, most=_MAX_TIME_STEP)
+        _check_within("attachment", self.attachment, most=_MOST_SETTING)
+        if self.tightness is not None:
+            _check_within("tightness", self.tightness, most=_MOST_SETTING)
         for name in ("num_scales", "num_warps", "num_inner"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be >= 1, got {value}")
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ConfigError(f"{name} must be a whole number >= 1, got {value}")
+
+
+def _check_within(name: str, value: float, *, most: float) -> None:
+    """Outside these bounds nothing useful comes out, far outside float32 overflows."""
+    if not _LEAST_SETTING <= value <= most:
+        raise ConfigError(f"{name} must be >= {_LEAST_SETTING:g} and <= {most:g}, got {value}")
 
 
 def tvl1_flow(
@@ -70,8 +78,8 @@ def tvl1_flow(
     The first call in a process loads the kernels; the first on a machine compiles them.
 
     Args:
-        frame0: uint8 or float32 [H, W], grey values 0..255, both sides >= 8; need not be
-            contiguous. Not modified.
+        frame0: uint8 or float32 [H, W] in native byte order, grey values 0..255, both sides
+            >= 8; need not be contiguous. Not modified.
         frame1: The same size and dtype. Not modified.
         config: Parameters.
 
@@ -108,7 +116,7 @@ def tvl1_clip_flow(
         ValueError: If frames_gray is not [T, H, W] with T >= 1, if num_threads < 1, or as
             `tvl1_flow`.
     """
-    check_array("frames_gray", frames_gray, dtype=_gray_dtype(frames_gray), axes="T H W")
+    _check_gray_array("frames_gray", frames_gray, axes="T H W")
     if len(frames_gray) == 0:
         raise ValueError("frames_gray must have at least one frame, got 0")
     if num_threads < 1:
@@ -156,13 +164,17 @@ def check_frame_pair(
     _check_size_and_partner(frame0, frame1, min_side_px=min_side_px)
 
 
-def _gray_dtype(array: object) -> npt.DTypeLike:
-    """float32 if the array is, else uint8, which then is what the message asks for."""
-    return np.float32 if getattr(array, "dtype", None) == np.float32 else np.uint8
+def _check_gray_array(name: str, array: npt.NDArray[Any], *, axes: str) -> None:
+    kind = getattr(array, "dtype", np.dtype(np.uint8))
+    if kind not in (np.uint8, np.float32):
+        order = "" if kind.isnative else f" in byte order {kind.byteorder!r}"
+        wanted = f"uint8 or float32 [{', '.join(axes.split())}] in native byte order"
+        raise ValueError(f"{name} must be {wanted}, got {kind.name} {list(array.shape)}{order}")
+    check_array(name, array, dtype=kind, axes=axes)
 
 
 def _check_gray_pair(frame0: npt.NDArray[Any], frame1: npt.NDArray[Any]) -> None:
-    check_array("frame0", frame0, dtype=_gray_dtype(frame0), axes="H W")
+    _check_gray_array("frame0", frame0, axes="H W")
     _check_size_and_partner(frame0, frame1, min_side_px=_MIN_SIDE_PX)
     _check_gray("frame0", frame0)
     _check_gray("frame1", frame1)

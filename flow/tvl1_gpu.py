@@ -109,11 +109,10 @@ def _solve(images0: Any, images1: Any, schedule: Schedule) -> Any:
         for warp in range(schedule.num_warps):
             thetas = schedule.tightness
             theta = thetas[min(warp, len(thetas) - 1)] if level == 0 else thetas[0]
-            for _ in range(schedule.num_outer):
-                flow = _median(flow)
-                gradient, constant = _linearise(flow, image0, image1)
-                for _ in range(schedule.num_inner):
-                    _iterate(flow, dual, gradient, constant, schedule, theta)
+            flow = _median(flow)
+            gradient, constant = _linearise(flow, image0, image1)
+            for _ in range(schedule.num_inner):
+                _iterate(flow, dual, gradient, constant, schedule, theta)
     return flow
 
 

@@ -12,9 +12,9 @@ a fraction of the iterations; fast = fewer still."""
 class Schedule:
     """What is done how often; symbols as in Zach et al. 2007."""
 
-    time_step: float
+    time_step: float = 0.25
     """tau."""
-    attachment: float
+    attachment: float = 0.15
     """lambda."""
     tightness: tuple[float, ...]
     """theta of each warp of the finest level; coarser levels use the first value."""
@@ -22,17 +22,15 @@ class Schedule:
     num_warps: int
     num_inner: int
     num_outer: int = 1
-    """Most blocks of num_inner iterations per warp, each after a median."""
-    epsilon: float | None = None
-    """Stop a warp when the mean change is at most this many pixels; None = never."""
+    """Most blocks of num_inner iterations per warp, each after a median; 1 unless is_opencv."""
+    epsilon: float = 0.0
+    """Stop a warp when the mean change is at most this many pixels; only if is_opencv."""
     is_opencv: bool = False
-    """Sample, filter and resize as OpenCV does."""
+    """Sample, filter, resize and stop as OpenCV does."""
 
 
 PRESETS: dict[Tvl1Mode, Schedule] = {
     "exact": Schedule(
-        time_step=0.25,
-        attachment=0.15,
         tightness=(0.3,),
         num_scales=5,
         num_warps=5,
@@ -42,16 +40,12 @@ PRESETS: dict[Tvl1Mode, Schedule] = {
         is_opencv=True,
     ),
     "quality": Schedule(
-        time_step=0.25,
-        attachment=0.15,
         tightness=(0.4, 0.3, 0.12),
         num_scales=4,
         num_warps=3,
         num_inner=15,
     ),
     "fast": Schedule(
-        time_step=0.25,
-        attachment=0.15,
         tightness=(0.35, 0.12),
         num_scales=4,
         num_warps=2,

@@ -50,19 +50,18 @@ class Solver:
             level.set_images(self._pyramids[0][index], self._pyramids[1][index])
             level.seed(flow, growth, tightness=self._schedule.tightness[0])
             for warp in range(self._schedule.num_warps):
-                if self._schedule.epsilon is None:
-                    self._warp(level, self._tightness(index, warp))
-                else:
+                if self._schedule.is_opencv:
                     self._warp_opencv(level, self._schedule.epsilon**2 * self._level_area(index))
+                else:
+                    self._warp(level, self._tightness(index, warp))
             flow = level.flow()
         return flow
 
     def _warp(self, level: Level, tightness: float) -> None:
         """Median, linearisation, a fixed number of iterations."""
-        for _ in range(self._schedule.num_outer):
-            level.median(tightness=tightness)
-            level.linearise()
-            level.iterate(self._schedule.num_inner)
+        level.median(tightness=tightness)
+        level.linearise()
+        level.iterate(self._schedule.num_inner)
 
     def _warp_opencv(self, level: Level, limit: float) -> None:
         """Linearisation, then blocks of a median and iterations until the flow settles."""

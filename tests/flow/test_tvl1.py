@@ -175,7 +175,16 @@ def test_one_frame_has_zero_flow() -> None:
     [
         (np.zeros((9, 9), np.uint8), np.zeros((9, 8), np.uint8), r"frame1 must be .* W=9"),
         (np.zeros((7, 9), np.uint8), np.zeros((7, 9), np.uint8), "at least 8x8 pixels, got 9x7"),
-        (np.zeros((9, 9), np.int32), np.zeros((9, 9), np.int32), r"uint8 \[H, W\], got int32"),
+        (
+            np.zeros((9, 9), np.int32),
+            np.zeros((9, 9), np.int32),
+            r"float32 \[H, W\] in native byte order, got int32",
+        ),
+        (
+            np.zeros((9, 9), ">f4"),
+            np.zeros((9, 9), ">f4"),
+            r"got float32 \[9, 9\] in byte order '>'",
+        ),
         (np.zeros((9, 9), np.float32), np.zeros((9, 9), np.uint8), "frame1 must be float32"),
         (np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9, 3), np.uint8), r"got uint8 \[9, 9, 3\]"),
         (np.full((9, 9), np.nan, np.float32), np.zeros((9, 9), np.float32), "frame0 must be fin"),
@@ -211,19 +220,34 @@ def test_wrong_clips_are_refused(frames: Any, num_threads: int, message: str) ->
     ("changes", "message"),
     [
         ({"mode": "best"}, "mode must be one of exact, quality, fast, got 'best'"),
-        ({"time_step": 0.3}, "time_step must be > 0 and <= 0.25, got 0.3"),
-        ({"time_step": 0.0}, "time_step must be > 0"),
-        ({"attachment": 0.0}, "attachment must be > 0 and finite, got 0.0"),
-        ({"attachment": float("nan")}, "attachment must be > 0 and finite, got nan"),
-        ({"tightness": -1.0}, "tightness must be > 0 and finite, got -1.0"),
-        ({"num_scales": 0}, "num_scales must be >= 1, got 0"),
-        ({"num_warps": -1}, "num_warps must be >= 1, got -1"),
-        ({"num_inner": 0}, "num_inner must be >= 1, got 0"),
+        ({"time_step": 0.3}, "time_step must be >= 0.001 and <= 0.25, got 0.3"),
+        ({"time_step": 0.0}, "time_step must be >= 0.001"),
+        ({"attachment": 0.0}, "attachment must be >= 0.001 and <= 1000, got 0.0"),
+        ({"attachment": float("nan")}, "attachment must be >= 0.001 and <= 1000, got nan"),
+        ({"tightness": 1e-40}, "tightness must be >= 0.001 and <= 1000, got 1e-40"),
+        ({"tightness": 1e30}, r"tightness must be >= 0.001 and <= 1000, got 1e\+30"),
+        ({"num_scales": 0}, "num_scales must be a whole number >= 1, got 0"),
+        ({"num_warps": -1}, "num_warps must be a whole number >= 1, got -1"),
+        ({"num_inner": 0}, "num_inner must be a whole number >= 1, got 0"),
+        ({"num_warps": 2.5}, "num_warps must be a whole number >= 1, got 2.5"),
+        ({"num_warps": "3"}, "num_warps must be a whole number >= 1, got 3"),
     ],
 )
 def test_wrong_settings_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Tvl1Config(**changes)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("tightness", [1e-3, 1e3])
+@pytest.mark.parametrize("attachment", [1e-3, 1e3])
+def test_settings_at_their_bounds_give_finite_flow(
+    mode: Any, tightness: float, attachment: float, pair: tuple[np.ndarray, np.ndarray]
+) -> None:
+    config = Tvl1Config(
+        mode=mode, tightness=tightness, attachment=attachment, time_step=1e-3, num_inner=5
+    )
+    assert np.isfinite(tvl1_flow(*pair, config=config)).all()
 
 
 def test_settings_override_the_mode() -> None:
