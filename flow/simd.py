@@ -25,10 +25,11 @@ def detect_lanes() -> int:
     """Return how many float32 one register of the target CPU holds: 16, 8, or 0 for no SIMD.
 
     The target is the CPU that numba compiles for: this one, or NUMBA_CPU_NAME and
-    NUMBA_CPU_FEATURES where they are set.
+    NUMBA_CPU_FEATURES where they are set. Without compilation (NUMBA_DISABLE_JIT) there are no
+    registers to speak of.
     """
     settings: Any = config
-    if not settings.ENABLE_AVX:
+    if settings.DISABLE_JIT or not settings.ENABLE_AVX:
         return 0
     if settings.CPU_FEATURES is not None:
         listed = settings.CPU_FEATURES.split(",")
@@ -154,6 +155,27 @@ def fma(typingctx, a, b, c):
         return _call(builder, f"llvm.fma.{_name(F32)}", F32.llvm_type, args)
 
     return F32(F32, F32, F32), codegen
+
+
+@intrinsic
+def negative_fma(typingctx, a, b, c):
+    """C - a * b, rounded once."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        negative = [builder.fneg(args[0]), *args[1:]]
+        return _call(builder, f"llvm.fma.{_name(F32)}", F32.llvm_type, negative)
+
+    return F32(F32, F32, F32), codegen
+
+
+@intrinsic
+def sqrt(typingctx, a):
+    """Square root, correctly rounded."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(builder, f"llvm.sqrt.{_name(F32)}", F32.llvm_type, args)
+
+    return F32(F32), codegen
 
 
 def _select_codegen(compare: str) -> Any:

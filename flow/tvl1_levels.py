@@ -48,7 +48,10 @@ class Level(Protocol):
         """Run a number of iterations."""
 
     def iterate_until(self, limit: float, count: int) -> float:
-        """Iterate at most count times, until the sum of |u_new - u|^2 <= limit; return it."""
+        """Iterate at most count times, until the sum of |u_new - u|^2 <= limit.
+
+        Returns that sum, or any part of it that is above limit already.
+        """
 
     def flow(self) -> Plane:
         """Return a new array of u, [H, W, 2]."""
@@ -194,11 +197,9 @@ class SimdLevel:
         self._median_copies = tvl1_simd_median.margin_copies(width, blocks)
         self._scale = 1.0
         """t = tau / theta: the state holds t * u."""
-        self._high = np.float32(0)
 
     def _set_tightness(self, tightness: float) -> None:
         self._scale = self._config.time_step / tightness
-        self._high = np.float32(self._config.attachment * tightness * self._scale**2)
 
     def set_images(self, image0: Plane, image1: Plane) -> None:
         """As in `Level`."""
@@ -226,7 +227,8 @@ class SimdLevel:
 
     def linearise(self) -> None:
         """As in `Level`."""
-        rest = (self._columns, self._layout, np.float32(1 / self._scale))
+        bound = np.float32(self._config.time_step * self._config.attachment)
+        rest = (self._columns, self._layout, (np.float32(self._scale), bound))
         if self._config.is_opencv:
             tvl1_simd_warp.linearise_opencv(
                 self._state, self._packed0, self._planes1, *rest, self._memory
@@ -237,14 +239,14 @@ class SimdLevel:
     def iterate(self, count: int) -> None:
         """As in `Level`."""
         tau = np.float32(self._config.time_step)
-        tvl1_simd.iterate(self._state, self._layout, tau, self._high, count)
+        tvl1_simd.iterate(self._state, self._layout, tau, count)
 
     def iterate_until(self, limit: float, count: int) -> float:
         """As in `Level`."""
         tau = np.float32(self._config.time_step)
         scaled = float(limit * self._scale**2)
         change: float = tvl1_simd.iterate_until(
-            self._state, self._layout, tau, self._high, scaled, count, self._mask
+            self._state, self._layout, tau, scaled, count, self._mask
         )
         return change / self._scale**2
 

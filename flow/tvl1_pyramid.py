@@ -42,19 +42,21 @@ def halve(image, half, line):
 @kernel
 def resize(image, columns, rows, resized):
     """Resize [h, w] to [H, W] bilinearly: pixel (y, x) lies at (rows[y], columns[x])."""
-    last_y, last_x = image.shape[0] - 1, image.shape[1] - 1
+    source_height, source_width = image.shape
     height, width = resized.shape
+    lefts = columns.astype(np.intp)
+    line = np.empty(source_width + 1, np.float32)
     for y in range(height):
         top = int(rows[y])
         down = rows[y] - np.float32(top)
-        above, below = image[top], image[min(top + 1, last_y)]
+        above, below = image[top], image[min(top + 1, source_height - 1)]
+        for x in range(source_width):
+            line[x] = above[x] + down * (below[x] - above[x])
+        line[source_width] = line[source_width - 1]
         for x in range(width):
-            left = int(columns[x])
-            right = min(left + 1, last_x)
-            across = columns[x] - np.float32(left)
-            first = above[left] + across * (above[right] - above[left])
-            second = below[left] + across * (below[right] - below[left])
-            resized[y, x] = first + down * (second - first)
+            left = np.uintp(lefts[x])
+            across = columns[x] - np.float32(lefts[x])
+            resized[y, x] = line[left] + across * (line[left + np.uintp(1)] - line[left])
 
 
 def source_positions(pixels: npt.NDArray[np.int64], source_length: int, ratio: float) -> Plane:

@@ -9,8 +9,12 @@ column W itself, which repeats column W - 1.
 The ten planes of a block lie side by side (`PLANES` below), the blocks of a row one after the
 other with one spare block at the end, and one spare row above the first.
 
-Scaled variables. With t = tau / theta the state holds u' = t u, g' = g / t, n' = -1 / |g'|^2,
-so that the iteration needs no multiplication by t.
+Scaled variables. With t = tau / theta and g = grad I1 the state holds u' = t u, the unit vector
+n = g / |g|, r = t constant / |g| and b = tau lambda |g|. The thresholding step then is
+v' = u' + clamp(-(r + <n, u'>), -b, b) n, and the update of p needs no multiplication by t.
+
+An iteration is bound by the length of its chain of dependent instructions, not by their number:
+terms that do not wait for others are added first.
 """
 
 import numpy as np
@@ -22,6 +26,7 @@ from flow.simd import (
     from_left,
     from_right,
     load,
+    negative_fma,
     reduce_add,
     rsqrt,
     splat,
@@ -30,7 +35,7 @@ from flow.simd import (
     vmin,
 )
 
-GX, GY, NI, RHO, U1, U2, P11, P12, P21, P22 = (LANES * plane for plane in range(10))
+NX, NY, BOUND, OFFSET, U1, U2, P11, P12, P21, P22 = (LANES * plane for plane in range(10))
 BLOCK = 10 * LANES
 _f = np.float32
 _TINY = np.float32(1e-12)
@@ -41,21 +46,20 @@ _MAX_DEPTH = 16
 
 
 @kernel
-def _primal(state, at, u, divergence, bounds):
-    """Thresholding step TH, then u = v + theta div p, both components."""
-    tau, low, high = bounds
-    gx, gy = load(state, at + GX), load(state, at + GY)
-    residual = fma(gx, u[0], fma(gy, u[1], load(state, at + RHO)))
-    step = vmin(vmax(residual * load(state, at + NI), low), high)
-    v1, v2 = fma(step, gx, u[0]), fma(step, gy, u[1])
-    return fma(tau, divergence[0], v1), fma(tau, divergence[1], v2)
+def _primal(state, at, u, divergence, tau):
+    """Thresholding step TH and u = v + theta div p, both components."""
+    nx, ny, bound = load(state, at + NX), load(state, at + NY), load(state, at + BOUND)
+    residual = fma(nx, u[0], fma(ny, u[1], load(state, at + OFFSET)))
+    step = vmin(vmax(residual, splat(_f(0)) - bound), bound)
+    free1, free2 = fma(tau, divergence[0], u[0]), fma(tau, divergence[1], u[1])
+    return negative_fma(step, nx, free1), negative_fma(step, ny, free2)
 
 
 @kernel
 def _dual(state, at, second, gradient, one):
     """P = (p + grad u) / (1 + |grad u|) for the plane at `at` and the next, whose p is given."""
     dx, dy = gradient
-    squared = fma(dx, dx, fma(dy, dy, splat(_TINY)))
+    squared = fma(dy, dy, fma(dx, dx, splat(_TINY)))
     weight = one / fma(squared, rsqrt(squared), one)
     store(state, at, (load(state, at) + dx) * weight)
     store(state, at + LANES, (second + dy) * weight)
@@ -86,11 +90,11 @@ def _squared_change(change1, change2):
 
 
 @kernel
-def _first_row(state, row, edge, blocks, tau, high, mask):
+def _first_row(state, row, edge, blocks, tau, mask):
     """New u of row 0; p above it is zero."""
     zero = splat(_f(0))
     error = zero
-    bounds = (splat(tau), zero - splat(high), splat(high))
+    step = splat(tau)
     end = row + (blocks - 1) * BLOCK
     left1 = from_left(zero, load(state, end + P11))
     left2 = from_left(zero, load(state, end + P21))
@@ -101,7 +105,7 @@ def _first_row(state, row, edge, blocks, tau, high, mask):
         div1 = (p11 - left1) + load(state, at + P12)
         div2 = (p21 - left2) + load(state, at + P22)
         left1, left2 = p11, p21
-        new1, new2 = _primal(state, at, (u1, u2), (div1, div2), bounds)
+        new1, new2 = _primal(state, at, (u1, u2), (div1, div2), step)
         if mask is not None:
             weight = load(mask, block * LANES)
             error = fma(weight, _squared_change(new1 - u1, new2 - u2), error)
@@ -112,11 +116,11 @@ def _first_row(state, row, edge, blocks, tau, high, mask):
 
 
 @kernel
-def _inner_row(state, row, stride, edge, blocks, tau, high, mask):
+def _inner_row(state, row, stride, edge, blocks, tau, mask):
     """New u of a row and, while it is in registers, new p of the row above."""
     zero, one = splat(_f(0)), splat(_f(1))
     error = zero
-    bounds = (splat(tau), zero - splat(high), splat(high))
+    step = splat(tau)
     end = row + (blocks - 1) * BLOCK
     left1 = from_left(zero, load(state, end + P11))
     left2 = from_left(zero, load(state, end + P21))
@@ -130,7 +134,7 @@ def _inner_row(state, row, stride, edge, blocks, tau, high, mask):
         div1 = (p11 - left1) + (load(state, at + P12) - up12)
         div2 = (p21 - left2) + (load(state, at + P22) - up22)
         left1, left2 = p11, p21
-        new1, new2 = _primal(state, at, (u1, u2), (div1, div2), bounds)
+        new1, new2 = _primal(state, at, (u1, u2), (div1, div2), step)
         if mask is not None:
             weight = load(mask, block * LANES)
             error = fma(weight, _squared_change(new1 - u1, new2 - u2), error)
@@ -158,7 +162,7 @@ def _last_dual_row(state, row, blocks):
 
 
 @kernel
-def iterate(state, layout, tau, high, count):
+def iterate(state, layout, tau, count):
     """Run `count` iterations in place, each following its predecessor one row behind.
 
     Iteration j may update row y - 1 as soon as iteration j - 1 has updated row y, so all of them
@@ -166,40 +170,45 @@ def iterate(state, layout, tau, high, count):
     """
     while count > 0:
         depth = min(count, _MAX_DEPTH)
-        _advance(state, layout, tau, high, depth)
+        _advance(state, layout, tau, depth)
         count -= depth
 
 
 @kernel
-def _advance(state, layout, tau, high, depth):
+def _advance(state, layout, tau, depth):
     height, width, blocks, stride = layout
     edge = _edge(width, blocks)
     for front in range(height + depth):
         for y in range(min(front, height), max(front - depth, -1), -1):
             row = (y + 1) * stride
             if y == 0:
-                _first_row(state, row, edge, blocks, tau, high, None)
+                _first_row(state, row, edge, blocks, tau, None)
             elif y < height:
-                _inner_row(state, row, stride, edge, blocks, tau, high, None)
+                _inner_row(state, row, stride, edge, blocks, tau, None)
             else:
                 _last_dual_row(state, row - stride, blocks)
 
 
 @kernel
-def iterate_until(state, layout, tau, high, limit, count, mask):
+def iterate_until(state, layout, tau, limit, count, mask):
     """Run up to `count` iterations, stopping after the one whose change is at most `limit`.
 
-    Returns the last sum of |u_new - u|^2 over all pixels, in scaled units, added in float64 per
-    row. (OpenCV adds all pixels one by one in float32.) mask is 1 in columns, 0 in padding.
+    Returns the last sum of |u_new - u|^2, in scaled units, added in float64 per row (OpenCV adds
+    all pixels one by one in float32): over all pixels, or over as many rows as take it beyond
+    limit, since the rest cannot change the decision. mask is 1 in columns, 0 in padding.
     """
     height, width, blocks, stride = layout
     edge = _edge(width, blocks)
     error = np.inf
     for _ in range(count):
-        error = reduce_add(_first_row(state, stride, edge, blocks, tau, high, mask))
-        for y in range(1, height):
-            row = (y + 1) * stride
-            error += reduce_add(_inner_row(state, row, stride, edge, blocks, tau, high, mask))
+        error = reduce_add(_first_row(state, stride, edge, blocks, tau, mask))
+        num_summed = 1
+        while num_summed < height and error <= limit:
+            row = (num_summed + 1) * stride
+            error += reduce_add(_inner_row(state, row, stride, edge, blocks, tau, mask))
+            num_summed += 1
+        for y in range(num_summed, height):
+            _inner_row(state, (y + 1) * stride, stride, edge, blocks, tau, None)
         _last_dual_row(state, height * stride, blocks)
         if error <= limit:
             break

@@ -16,13 +16,14 @@ from flow.simd import (
     multiply_add_int,
     round_even,
     splat,
+    sqrt,
     store,
     to_int,
     vmax,
     vmin,
 )
 from flow.tvl1_pyramid import PAD
-from flow.tvl1_simd import BLOCK, GX, GY, NI, P11, P12, RHO, U1, U2
+from flow.tvl1_simd import BLOCK, BOUND, NX, NY, OFFSET, P11, P12, U1, U2
 
 _f = np.float32
 _MIN_SQUARED_GRADIENT = np.float32(np.finfo(np.float32).eps)
@@ -116,26 +117,40 @@ def _dot(taps, weights):
 
 
 @kernel
-def _store_linear(state, at, difference, gradient, u, inverse_t):
-    """Store the linearisation around u: g', n' and rho_c = I1(x + u) - I0 - <grad I1, u>."""
+def _store_linear(state, at, difference, gradient, scales):
+    """Store the linearisation around u (n, b and r); return t (I1(x + u) - I0) / |g|.
+
+    scales is (t, tau lambda).
+    """
     gx, gy = gradient
-    constant = difference - fma(gx, u[0], gy * u[1])
-    gx, gy = gx * splat(inverse_t), gy * splat(inverse_t)
-    least = splat(_MIN_SQUARED_GRADIENT * inverse_t * inverse_t)
-    squared = vmax(fma(gx, gx, gy * gy), least)
-    store(state, at + GX, gx)
-    store(state, at + GY, gy)
-    store(state, at + NI, splat(_f(-1)) / squared)
-    store(state, at + RHO, constant)
+    norm = sqrt(vmax(fma(gx, gx, gy * gy), splat(_MIN_SQUARED_GRADIENT)))
+    inverse = splat(_f(1)) / norm
+    nx, ny = gx * inverse, gy * inverse
+    distance = difference * inverse * splat(scales[0])
+    store(state, at + NX, nx)
+    store(state, at + NY, ny)
+    store(state, at + BOUND, norm * splat(scales[1]))
+    _store_offset(state, at, distance)
+    return distance
 
 
 @kernel
-def linearise(state, packed0, padded1, columns, layout, inverse_t):
+def _store_offset(state, at, distance):
+    """Store r for n and u as they are."""
+    nx, ny = load(state, at + NX), load(state, at + NY)
+    along = fma(nx, load(state, at + U1), ny * load(state, at + U2))
+    store(state, at + OFFSET, distance - along)
+
+
+@kernel
+def linearise(state, packed0, padded1, columns, layout, scales):
     """Sample frame1 and its gradient at x + u, one 4x4 patch per pixel for all three.
 
-    padded1 repeats the border PAD pixels far, so beyond it the gradient is zero.
+    padded1 repeats the border PAD pixels far, so beyond it the gradient is zero. scales is
+    (t, tau lambda).
     """
     height, width, blocks, stride = layout
+    inverse_t = _f(1) / scales[0]
     stride1 = width + 2 * PAD + 1
     low, high_x, high_y = splat(_f(-2)), splat(_f(width + 1)), splat(_f(height + 1))
     for y in range(height):
@@ -166,7 +181,7 @@ def linearise(state, packed0, padded1, columns, layout, inverse_t):
             value, gx = fma(line, wy[3], value), fma(_dot(taps, sx), wy[3], gx)
             gy = fma(line, sy[3], gy)
             value0 = load(packed0, (y * blocks + block) * LANES)
-            _store_linear(state, at, value - value0, (gx, gy), (u1, u2), inverse_t)
+            _store_linear(state, at, value - value0, (gx, gy), scales)
 
 
 @kernel
@@ -179,14 +194,15 @@ def _sample(padded, index, first, stride1, wx, wy):
 
 
 @kernel
-def linearise_opencv(state, packed0, planes1, columns, layout, inverse_t, memory):
+def linearise_opencv(state, packed0, planes1, columns, layout, scales, memory):
     """Sample frame1 and its central differences (planes1, zero outside) as cv2.remap does.
 
     Cubic convolution with A = -0.75 at coordinates rounded to 1/32 pixel. memory [3, pixels in
-    block order] holds the coordinates (NaN at first) and I1 - I0 of the last call: where no lane
-    has moved on by a 32nd of a pixel, only rho changes.
+    block order] holds the coordinates (NaN at first) and t (I1 - I0) / |g| of the last call: where
+    no lane has moved on by a 32nd of a pixel, only r changes. scales is (t, tau lambda).
     """
     height, width, blocks, stride = layout
+    inverse_t = _f(1) / scales[0]
     stride1 = width + 2 * PAD + 1
     low, high_x, high_y = splat(_f(-3)), splat(_f(width + 2)), splat(_f(height + 2))
     parts, part = splat(_SUBPIXELS), splat(_f(1) / _SUBPIXELS)
@@ -201,10 +217,7 @@ def linearise_opencv(state, packed0, planes1, columns, layout, inverse_t, memory
             at_x, at_y = round_even(at_x * parts) * part, round_even(at_y * parts) * part
             to = (y * blocks + block) * LANES
             if is_zero(at_x - load(memory[0], to)) and is_zero(at_y - load(memory[1], to)):
-                slope = fma(load(state, at + GX), u1, load(state, at + GY) * u2) * splat(
-                    _f(1) / inverse_t
-                )
-                store(state, at + RHO, load(memory[2], to) - slope)
+                _store_offset(state, at, load(memory[2], to))
                 continue
             floor_x, floor_y = floor(at_x), floor(at_y)
             index = multiply_add_int(to_int(floor_y), stride1, to_int(floor_x))
@@ -218,8 +231,7 @@ def linearise_opencv(state, packed0, planes1, columns, layout, inverse_t, memory
                 value = _sample(planes1[0], index, first, stride1, wx, wy)
                 gx = _sample(planes1[1], index, first, stride1, wx, wy)
                 gy = _sample(planes1[2], index, first, stride1, wx, wy)
-            difference = value - load(packed0, to)
+            distance = _store_linear(state, at, value - load(packed0, to), (gx, gy), scales)
             store(memory[0], to, at_x)
             store(memory[1], to, at_y)
-            store(memory[2], to, difference)
-            _store_linear(state, at, difference, (gx, gy), (u1, u2), inverse_t)
+            store(memory[2], to, distance)

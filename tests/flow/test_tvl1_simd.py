@@ -1,8 +1,10 @@
 """SIMD kernels against the plain ones, and the code they compile to for other CPUs."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,10 +14,19 @@ from numpy.typing import NDArray
 
 from flow import jit, simd, tvl1_levels, tvl1_pyramid
 from flow.tvl1 import Tvl1Config, make_schedule, tvl1_flow
-from flow.tvl1_levels import LevelConfig, PlainLevel, SimdLevel
+from flow.tvl1_levels import Level, LevelConfig, PlainLevel, SimdLevel
 from flow.tvl1_solver import Solver
 
 needs_simd = pytest.mark.skipif(not simd.HAS_SIMD, reason="no AVX2 or AVX-512 on this CPU")
+_FLOW = """
+import numpy as np
+from flow import simd
+from flow.tvl1 import Tvl1Config, tvl1_flow
+frames = np.random.default_rng(0).integers(0, 256, (2, 16, 16), dtype=np.uint8)
+flow = tvl1_flow(frames[0], frames[1], config=Tvl1Config(mode="fast", num_inner=12))
+print(simd.HAS_SIMD, flow.shape, bool(np.isfinite(flow).all() and flow.any()))
+"""
+LEVELS = (PlainLevel, SimdLevel)
 SIZES = [(8, 8), (8, 9), (11, 16), (23, 37), (32, 64), (9, 130)]
 
 _COMPILE = """
@@ -24,12 +35,15 @@ from numba import float32, int64, types
 from flow import simd, tvl1_simd, tvl1_simd_median, tvl1_simd_warp
 assert simd.LANES == 16
 f, i16, s = float32[::1], types.int16[::1], float32
-layout = types.UniTuple(int64, 4)
+layout, scales = types.UniTuple(int64, 4), types.UniTuple(s, 2)
 signatures = [
-    (tvl1_simd.iterate, (f, layout, s, s, int64)),
-    (tvl1_simd.iterate_until, (f, layout, s, s, types.float64, int64, f)),
-    (tvl1_simd_warp.linearise, (f, f, f, f, layout, s)),
-    (tvl1_simd_warp.linearise_opencv, (f, f, types.UniTuple(f, 3), f, layout, s, float32[:, ::1])),
+    (tvl1_simd.iterate, (f, layout, s, int64)),
+    (tvl1_simd.iterate_until, (f, layout, s, types.float64, int64, f)),
+    (tvl1_simd_warp.linearise, (f, f, f, f, layout, scales)),
+    (
+        tvl1_simd_warp.linearise_opencv,
+        (f, f, types.UniTuple(f, 3), f, layout, scales, float32[:, ::1]),
+    ),
     (tvl1_simd_median.median_int16, (f, i16, i16, int64[:, ::1], layout, s)),
     (tvl1_simd_median.median_exact, (f, f, f, int64[:, ::1], layout)),
 ]
@@ -46,22 +60,31 @@ def make_images(size: tuple[int, int]) -> list[NDArray[np.float32]]:
     return [image.astype(np.float32) for image in images]
 
 
-def run_level(kind: Any, size: tuple[int, int], *, is_opencv: bool, count: int) -> Any:
+def make_seeded_level(kind: Any, size: tuple[int, int], *, is_opencv: bool) -> Level:
     coarse = tuple((side + 1) // 2 for side in size)
     flow = np.random.default_rng(6).normal(0, 1.5, (*coarse, 2)).astype(np.float32)
     level = kind(size, coarse, LevelConfig(time_step=0.25, attachment=0.15, is_opencv=is_opencv))
     level.set_images(*make_images(size))
     level.seed(flow, 2.0, tightness=0.3)
     level.linearise()
-    return (level.iterate_until(0.0, count) if is_opencv else level.iterate(count)), level.flow()
+    return level
+
+
+def run_level(kind: Any, size: tuple[int, int], *, is_opencv: bool, count: int) -> Any:
+    level = make_seeded_level(kind, size, is_opencv=is_opencv)
+    if is_opencv:
+        level.iterate_until(0.0, count)
+    else:
+        level.iterate(count)
+    return level.flow()
 
 
 @needs_simd
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("is_opencv", [True, False])
 def test_iterations_agree_with_the_plain_ones(size: tuple[int, int], is_opencv: bool) -> None:
-    _, plain = run_level(PlainLevel, size, is_opencv=is_opencv, count=20)
-    _, fast = run_level(SimdLevel, size, is_opencv=is_opencv, count=20)
+    plain = run_level(PlainLevel, size, is_opencv=is_opencv, count=20)
+    fast = run_level(SimdLevel, size, is_opencv=is_opencv, count=20)
     # The first 20 iterations; later ones amplify rounding where the problem itself is undecided.
     assert np.abs(plain - fast).max() <= 1e-3
     assert np.abs(plain - fast).mean() <= 1e-4
@@ -70,22 +93,31 @@ def test_iterations_agree_with_the_plain_ones(size: tuple[int, int], is_opencv: 
 @needs_simd
 @pytest.mark.parametrize("size", SIZES)
 def test_change_counts_real_columns_only(size: tuple[int, int]) -> None:
-    plain, _ = run_level(PlainLevel, size, is_opencv=True, count=3)
-    fast, _ = run_level(SimdLevel, size, is_opencv=True, count=3)
-    assert fast == pytest.approx(plain, rel=1e-4)
+    plain, fast = (make_seeded_level(kind, size, is_opencv=True) for kind in LEVELS)
+    for _ in range(3):
+        expected = plain.iterate_until(np.inf, 1)
+        assert fast.iterate_until(np.inf, 1) == pytest.approx(expected, rel=1e-4)
+
+
+@needs_simd
+@pytest.mark.parametrize("size", SIZES)
+def test_stopping_early_to_add_the_change_stops_at_the_same_iteration(
+    size: tuple[int, int],
+) -> None:
+    single, together = (make_seeded_level(SimdLevel, size, is_opencv=True) for _ in range(2))
+    changes = [single.iterate_until(np.inf, 1) for _ in range(12)]
+    limit = changes[-1] * (1 + 1e-6)
+    assert min(changes[:-1]) > limit
+    assert together.iterate_until(limit, 11) > limit
+    assert together.iterate_until(limit, 30) == pytest.approx(changes[-1], rel=1e-6)
+    np.testing.assert_array_equal(together.flow(), single.flow())
 
 
 @needs_simd
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 40])
 def test_any_depth_of_the_wavefront_equals_single_iterations(count: int) -> None:
-    _, together = run_level(SimdLevel, (23, 37), is_opencv=False, count=count)
-    size, coarse = (23, 37), (12, 19)
-    flow = np.random.default_rng(6).normal(0, 1.5, (*coarse, 2)).astype(np.float32)
-    config = LevelConfig(time_step=0.25, attachment=0.15, is_opencv=False)
-    level = SimdLevel(size, coarse, config)
-    level.set_images(*make_images(size))
-    level.seed(flow, 2.0, tightness=0.3)
-    level.linearise()
+    together = run_level(SimdLevel, (23, 37), is_opencv=False, count=count)
+    level = make_seeded_level(SimdLevel, (23, 37), is_opencv=False)
     for _ in range(count):
         level.iterate(1)
     np.testing.assert_array_equal(level.flow(), together)
@@ -139,6 +171,36 @@ def test_a_cpu_without_avx2_gets_the_plain_kernels(tmp_path: Any) -> None:
         NUMBA_CACHE_DIR=str(tmp_path),
     )
     assert output.split() == ["False", "PlainLevel"]
+
+
+@pytest.mark.slow
+def test_without_compilation_the_plain_kernels_give_the_flow(tmp_path: Any) -> None:
+    output = run_python(
+        _FLOW.replace("num_inner=12", "num_inner=2, num_warps=1, num_scales=1"),
+        NUMBA_DISABLE_JIT="1",
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+    assert output.split() == ["False", "(16,", "16,", "2)", "True"]
+
+
+@pytest.mark.slow
+@needs_simd
+def test_flow_works_from_a_read_only_installation_without_a_cache_folder(tmp_path: Any) -> None:
+    root = Path(jit.__file__).parents[1]
+    for package in ("flow", "schemas"):
+        shutil.copytree(root / package, tmp_path / package)
+        shutil.rmtree(tmp_path / package / "__pycache__", ignore_errors=True)
+        (tmp_path / package / "__pycache__").touch()  # nor may a privileged user write there
+        (tmp_path / package).chmod(0o555)
+    output = run_python(
+        _FLOW,
+        PYTHONPATH=str(tmp_path),
+        HOME=os.devnull,
+        XDG_CACHE_HOME=os.devnull,
+        NUMBA_CACHE_DIR=str(Path(os.devnull) / "cache"),
+    )
+    assert output.split() == ["True", "(16,", "16,", "2)", "True"]
+    assert (tmp_path / "flow" / "__pycache__").read_bytes() == b""
 
 
 @pytest.mark.slow
