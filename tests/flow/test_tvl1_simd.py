@@ -135,10 +135,15 @@ def test_whole_solver_agrees_with_the_plain_one(mode: Any, monkeypatch: Any) -> 
     assert np.abs(plain - fast).mean() <= (2e-2 if mode == "exact" else 5e-3)
 
 
-def run_python(code: str, **settings: str) -> str:
+def run_python(code: str, *, folder: Path | None = None, **settings: str) -> str:
     environment = {**os.environ, **settings}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -194,6 +199,7 @@ def test_flow_works_from_a_read_only_installation_without_a_cache_folder(tmp_pat
         (tmp_path / package).chmod(0o555)
     output = run_python(
         _FLOW,
+        folder=tmp_path,
         PYTHONPATH=str(tmp_path),
         HOME=os.devnull,
         XDG_CACHE_HOME=os.devnull,
