@@ -32,7 +32,7 @@ def _write_video(path: Path, *, seed: int) -> None:
 
 
 def _write_poses(path: Path) -> None:
-    """One standing person per clip, in PYSKL form."""
+    """One person per clip who glides to the right, in PYSKL form."""
     figure = np.array(
         [
             *([32, 6], [34, 5], [30, 5], [36, 6], [28, 6], [38, 14], [26, 14], [42, 20], [22, 20]),
@@ -40,6 +40,8 @@ def _write_poses(path: Path) -> None:
         ],
         np.float16,
     )
+    steps = np.arange(NUM_FRAMES, dtype=np.float16)[None, :, None, None] * np.array([0.5, 0])
+    walk = (figure + steps).astype(np.float16)
     annotations = [
         {
             "frame_dir": name,
@@ -47,7 +49,7 @@ def _write_poses(path: Path) -> None:
             "img_shape": (HEIGHT, WIDTH),
             "original_shape": (HEIGHT, WIDTH),
             "label": 0,
-            "keypoint": np.tile(figure, (1, NUM_FRAMES, 1, 1)),
+            "keypoint": walk,
             "keypoint_score": np.full((1, NUM_FRAMES, 17), 0.9, np.float16),
         }
         for name in NAMES

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -366,6 +367,30 @@ def test_strictness_of_the_new_run_counts(
 
 
 @pytest.mark.usefixtures("in_process")
+def test_poses_of_another_model_are_not_taken_over(
+    built: Path,
+    tmp_path: Path,
+    video_set: Path,
+    build_arguments: Arguments,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = pickle.loads((video_set / "poses.pkl").read_bytes())  # noqa: S301, our own
+    for annotation in document["annotations"]:
+        annotation["keypoint"] = annotation["keypoint"] + np.float16(1)
+    (tmp_path / "poses.pkl").write_bytes(pickle.dumps(document))
+
+    def arguments(name: str, *extra: str) -> list[str]:
+        values = build_arguments(tmp_path / name, *extra)
+        values[values.index("--pose.poses") + 1] = str(tmp_path / "poses.pkl")
+        return values
+
+    assert main(arguments("full")) == 0
+    forbid(monkeypatch, {"flow"})
+    assert main(arguments("new", "--reuse", str(built))) == 0
+    assert shard_hashes(tmp_path / "new") == shard_hashes(tmp_path / "full")
+
+
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("has_same_hash", [False, True])
 def test_frames_that_are_not_the_stored_ones_are_noticed(
     built: Path,
@@ -376,12 +401,13 @@ def test_frames_that_are_not_the_stored_ones_are_noticed(
     caplog: pytest.LogCaptureFixture,
     has_same_hash: bool,
 ) -> None:
-    """Another video of the same name and size: one frame less."""
+    """Another video of the same name and size: other pixels, or one frame more."""
     videos = tmp_path / "videos"
     shutil.copytree(video_set / "videos", videos)
     size = (videos / "a.mp4").stat().st_size
     with av.open(str(video_set / "videos" / "a.mp4")) as given:
-        frames = [frame.to_ndarray(format="rgb24") for frame in given.decode(video=0)][:-1]
+        frames = [frame.to_ndarray(format="rgb24") for frame in given.decode(video=0)]
+    frames = [*frames, frames[0]] if has_same_hash else [255 - frame for frame in frames]
     with av.open(str(videos / "a.mp4"), "w") as made:
         stream = made.add_stream("libx264", rate=25, options={"crf": "40"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
