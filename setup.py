@@ -52,7 +52,7 @@ DEV = [
 setup(
     version=Path(__file__).with_name("schemas").joinpath("VERSION").read_text().strip(),
     packages=PACKAGES,
-    package_data={"schemas": ["VERSION", "py.typed"]},
+    package_data={"pipelines": ["report_page/*"], "schemas": ["VERSION", "py.typed"]},
     install_requires=READER,
     extras_require={
         "prep": PREP,

@@ -1,12 +1,13 @@
-"""The command line `perfnet-prep`: build, verify, models."""
+"""The command line `perfnet-prep`: build, verify, stats, report, models."""
 
+import json
 import logging
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
@@ -24,6 +25,46 @@ class VerifyOptions:
 
     output: tyro.conf.Positional[str]
     """Output folder of `perfnet-prep build`."""
+
+
+_Folders = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DIR...")]
+
+
+def _check_folders(folders: tuple[str, ...]) -> None:
+    if not folders:
+        raise ConfigError("DIR must name at least one output folder of `perfnet-prep build`")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatsOptions:
+    """Show the figures of finished outputs, and what their clips must not share."""
+
+    outputs: _Folders
+    """Output folders of `perfnet-prep build`; name the splits of a data set together to have them
+    compared with each other."""
+    json: bool = False
+    """Print JSON instead of tables."""
+
+    def __post_init__(self) -> None:
+        _check_folders(self.outputs)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportOptions:
+    """Write one HTML page about finished outputs: outcomes, figures, clips that play."""
+
+    outputs: _Folders
+    """Output folders of `perfnet-prep build`; name the splits of a data set together to have them
+    compared with each other."""
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "report.html"
+    """The page to write; it needs no other file and no network."""
+    clips: int = 6
+    """Clips to show, chosen by a hash of their ids."""
+
+    def __post_init__(self) -> None:
+        _check_folders(self.outputs)
+        if self.clips < 0:
+            raise ConfigError(f"clips must be >= 0, got {self.clips}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +160,29 @@ def _verify(options: VerifyOptions) -> int:
     return DATA_FAILED if found.problems else DONE
 
 
+def _stats(options: StatsOptions) -> int:
+    from rich.console import Console
+
+    from pipelines.stats import open_outputs, stats_json
+    from pipelines.stats_table import show_stats
+
+    outputs = open_outputs(options.outputs)
+    if options.json:
+        _say(json.dumps(stats_json(outputs), indent=2, ensure_ascii=False))
+    else:
+        show_stats(outputs, Console())
+    return DONE
+
+
+def _report(options: ReportOptions) -> int:
+    from pipelines.report import write_report
+    from pipelines.stats import open_outputs
+
+    size = write_report(open_outputs(options.outputs), path=options.output, num_clips=options.clips)
+    _say(f"{options.output}: {size / 1e6:.1f} MB")
+    return DONE
+
+
 def _models(options: ModelsOptions) -> int:
     from pose.assets import fetch_asset, list_assets
 
@@ -150,6 +214,8 @@ COMMANDS = {
         takes_beam_options=True,
     ),
     "verify": Command(VerifyOptions, _verify, "check a finished output folder"),
+    "stats": Command(StatsOptions, _stats, "show the figures of finished outputs"),
+    "report": Command(ReportOptions, _report, "write an HTML page about finished outputs"),
     "models": Command(ModelsOptions, _models, "fetch or list the pose models"),
 }
 
