@@ -34,6 +34,7 @@ from schemas.ledger import LedgerRow, read_ledger
 from schemas.outcome import Outcome
 from schemas.video_extensions import is_video_path
 
+_COMMAND = (sys.executable, "-m", "pipelines")
 _START_SECONDS = 120  # of a run with all its processes, on a busy machine
 _END_SECONDS = 5  # for its last processes to go
 
@@ -130,7 +131,7 @@ def _build_arguments(folder: Path, options: argparse.Namespace) -> list[str]:
 
 def _run(arguments: list[str], limit_seconds: float) -> list[str]:
     """Run `perfnet-prep`; return what went wrong with the run as a whole."""
-    command = [sys.executable, "-m", "pipelines", *arguments]
+    command = [*_COMMAND, *arguments]
     # A session of its own, so that everything that the run leaves behind is known.
     with tempfile.TemporaryFile() as output:
         child = subprocess.Popen(  # noqa: S603  (our own program)

@@ -69,6 +69,8 @@ def _describe_by_duration(
     if info.duration_seconds is None:
         return ""
     implied = round(info.duration_seconds * info.frame_rate) if info.frame_rate else 0
+    if damage.missing_bytes and num_decoded < implied:
+        return f"{num_decoded} frames decoded of about {implied}{_cut_off(damage)}"
     if damage.num_corrupt_frames and _is_short(num_decoded, implied):
         return f"{num_decoded} frames decoded of about {implied}, some of them damaged"
     return ""

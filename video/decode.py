@@ -115,13 +115,14 @@ class ClipDecoder:
             check_pixels(frame.width, frame.height, max_pixels=self._config.max_pixels)
             self._first = self._first or frame
             slots = self._selector.push(frame.time_seconds)
+            if not self._selector.is_done:
+                self._check_position(frame.time_seconds - self._first.time_seconds)
             if held is not None:
                 yield from self._output(held, slots)
             self.num_decoded += 1
             held = frame
             if self._selector.is_done:
                 break
-            self._check_position(frame.time_seconds - self._first.time_seconds)
         else:
             self._reached_end = True
         if held is None:
@@ -174,7 +175,7 @@ class ClipDecoder:
         limit = self._config.max_position_seconds
         if seconds > limit:
             rule = f"clip must end within {limit} s of its video (decode.max_position_seconds)"
-            detail = f"{rule}, got source frame {self.num_decoded - 1} at {float(seconds):.2f} s"
+            detail = f"{rule}, got source frame {self.num_decoded} at {float(seconds):.2f} s"
             raise RecordError("", Outcome.TOO_LARGE, detail)
 
     def _output_size(self, frame: SourceFrame) -> tuple[int, int]:

@@ -62,11 +62,16 @@ def open_pyav(path: Path, limits: ReadLimits) -> "Iterator[PyavSource]":
         The source, with exactly one decoding thread.
 
     Raises:
-        RecordError: EMPTY, UNREADABLE, NO_VIDEO_STREAM, or TOO_LARGE by its header.
+        RecordError: EMPTY, UNREADABLE, NO_VIDEO_STREAM, TOO_LARGE by its header, or FAILED if
+            it is gone.
         OSError: If the system cannot read the file.
     """
     av.logging.set_level(av.logging.PANIC)
-    status = path.stat()
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        detail = "the file is gone: it was there when the run was planned"
+        raise RecordError("", Outcome.FAILED, detail) from error
     kind = kind_of_file(status.st_mode)
     if kind:
         raise RecordError("", Outcome.UNREADABLE, f"it is {kind}, not a file")
@@ -80,7 +85,7 @@ def open_pyav(path: Path, limits: ReadLimits) -> "Iterator[PyavSource]":
         check_pixels(info.width, info.height, max_pixels=limits.max_pixels)
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
-        source = PyavSource(container, stream, info, max_packets=limits.max_packets)
+        source = PyavSource(container, stream, info, limits)
         source.damage.missing_bytes = missing_bytes(path)
         yield source
 
@@ -96,14 +101,15 @@ def _open_container(file: FileIO, path: Path, limits: ReadLimits) -> Any:
     options = {"protocol_whitelist": "none", "max_pixels": str(limits.max_pixels)}
     try:
         return av.open(_Nameless(file), metadata_errors="replace", options=options)
-    except av.error.MemoryError:
-        raise  # the limit of the process, not the fault of the file
     except (av.error.FFmpegError, ValueError) as error:
-        raise _unreadable(path) from error
+        raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path) -> RecordError:
-    detail = f"FFmpeg cannot open the file: {describe_unreadable(path)}; fetch it again"
+def _unreadable(path: Path, error: Exception | None = None) -> RecordError:
+    what = describe_unreadable(path)
+    if isinstance(error, av.error.MemoryError):
+        what = "its header asks for more memory than there is"
+    detail = f"FFmpeg cannot open the file: {what}; fetch it again"
     return RecordError("", Outcome.UNREADABLE, detail)
 
 
@@ -146,12 +152,12 @@ def _find_video_stream(container: Any) -> Any:
 class PyavSource:
     """An open file; see `video.source.VideoSource`."""
 
-    def __init__(self, container: Any, stream: Any, info: VideoInfo, *, max_packets: int) -> None:
+    def __init__(self, container: Any, stream: Any, info: VideoInfo, limits: ReadLimits) -> None:
         self.info = info
         self.damage = Damage()
         self._container = container
         self._stream = stream
-        self._max_packets = max_packets
+        self._limits = limits
         # AVI stores no time stamps: its packets are its clock, and pts made up from them are
         # wrong wherever frames are reordered.
         self._uses_packet_clock = container.format.name == "avi"
@@ -200,15 +206,15 @@ class PyavSource:
         while failures < _MAX_DEMUX_ERRORS:
             try:
                 packet = next(demuxer)
-            except StopIteration:
-                break
-            except av.error.MemoryError:
-                raise
+            except (StopIteration, IndexError):
+                break  # PyAV trips at the end over streams that appeared on the way
             except av.error.FFmpegError as error:
+                if not failures:  # or the same place again
+                    self.damage.add_error(plain_reason(error))
                 failures += 1
-                self.damage.add_error(plain_reason(error))
                 demuxer = self._container.demux()
                 continue
+            failures = 0
             self.damage.num_cut_packets += bool(packet.is_corrupt)
             if packet.stream_index != self._stream.index:
                 self._note_end(packet)
@@ -222,8 +228,8 @@ class PyavSource:
 
     def _count_packet(self) -> None:
         self.damage.num_packets += 1
-        if self.damage.num_packets > self._max_packets:
-            rule = f"clip must lie within the first {self._max_packets} packets of its video"
+        if self.damage.num_packets > self._limits.max_packets:
+            rule = f"clip must lie within the first {self._limits.max_packets} packets of its video"
             raise RecordError("", Outcome.TOO_LARGE, f"{rule} (decode.max_packets), got more")
 
     def _note_end(self, packet: Any) -> None:
@@ -240,15 +246,23 @@ class PyavSource:
         except av.error.EOFError:
             return []
         except av.error.MemoryError:
-            raise
+            raise  # not damage: the process is at its limit
         except av.error.FFmpegError as error:
-            self.damage.add_error(plain_reason(error))
-            # FFmpeg forgets the size of a frame that it finds too large.
-            self.damage.num_too_large += isinstance(error, av.error.ArgumentError) and not (
-                context.width and context.height
-            )
+            self._note_refusal(error)
             return []
         return frames
+
+    def _note_refusal(self, error: av.error.FFmpegError) -> None:
+        context = self._stream.codec_context
+        is_size_known = bool(context.width and context.height)
+        # Some decoders forget the size of a frame that is too large, with an error of its own.
+        if context.width * context.height > self._limits.max_pixels or (
+            isinstance(error, av.error.ArgumentError) and not is_size_known
+        ):
+            self.damage.num_too_large += 1
+            self.damage.add_error(f"frame of more than {self._limits.max_pixels} pixels")
+        else:
+            self.damage.add_error(plain_reason(error))
 
     def _source_frame(self, frame: Any) -> SourceFrame:
         time_base = frame.time_base or self._stream.time_base or Fraction(1, 25)

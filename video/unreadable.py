@@ -22,6 +22,7 @@ _PLAIN_WORDS = (
     (av.error.PatchWelcomeError, "it uses a feature that FFmpeg lacks"),
     (av.error.DecoderNotFoundError, "FFmpeg has no decoder for it"),
     (av.error.ArgumentError, "impossible values"),
+    (av.error.MemoryError, "it asks for more memory than there is"),
 )
 
 

@@ -31,7 +31,12 @@ def loss(
     damage: Damage | None = None,
 ) -> str:
     seconds = None if duration is None else Fraction(duration)
-    info = replace(INFO, declared_frames=declared, duration_seconds=seconds)
+    info = replace(
+        INFO,
+        declared_frames=declared,
+        duration_seconds=seconds,
+        file_duration_seconds=seconds,
+    )
     return describe_loss(info, damage or Damage(), num_decoded=decoded, end_seconds=Fraction(end))
 
 
@@ -87,3 +92,37 @@ def test_few_frames_in_the_whole_duration_are_a_variable_rate_unless_damaged() -
 
 def test_nothing_declared_is_nothing_lost() -> None:
     assert loss(decoded=1) == ""
+
+
+def test_cut_off_file_is_short_by_one_frame() -> None:
+    cut = Damage(num_cut_packets=1)
+    evidence = "; the file is cut off, or parts of it are missing"
+    assert loss(decoded=74, declared=75, damage=cut) == (
+        f"74 frames decoded of 75 declared{evidence}"
+    )
+    assert loss(decoded=75, declared=75, damage=cut) == ""
+    assert loss(decoded=5, damage=cut) == f"5 frames decoded{evidence}"
+
+
+def test_missing_bytes_make_the_duration_exact() -> None:
+    cut = Damage(missing_bytes=9)
+    evidence = "; 9 bytes are missing at the end of the file"
+    assert loss(decoded=25, duration="1", end="1", damage=cut) == ""
+    assert loss(decoded=24, duration="1", end="24/25", damage=cut) == (
+        f"the video ends after 0.96 s of 1.00 s declared{evidence}"
+    )
+    assert loss(decoded=24, duration="1", end="1", damage=cut) == (
+        f"24 frames decoded of about 25{evidence}"
+    )
+    assert loss(decoded=25, damage=cut) == f"25 frames decoded{evidence}"
+
+
+@pytest.mark.parametrize(("sound_end", "is_lost"), [("10", False), ("2", True)])
+def test_duration_of_the_file_counts_if_all_streams_end_early(
+    sound_end: str, is_lost: bool
+) -> None:
+    damage = Damage(other_end_seconds=Fraction(sound_end))
+    for stream_seconds in (None, Fraction(10)):
+        info = replace(INFO, duration_seconds=stream_seconds, file_duration_seconds=Fraction(10))
+        found = describe_loss(info, damage, num_decoded=50, end_seconds=Fraction(2))
+        assert bool(found) == is_lost
