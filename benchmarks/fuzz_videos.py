@@ -140,9 +140,11 @@ def _run(arguments: list[str], limit_seconds: float) -> list[str]:
         try:
             status = child.wait(limit_seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
             return [f"{arguments[0]} did not end within {limit_seconds:.0f} s"]
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
         output.seek(0)
         last_lines = output.read().decode("utf-8", "replace").splitlines()[-15:]
     problems = []

@@ -116,7 +116,7 @@ def test_damaged_file_names_the_clip(
 def test_vanished_file_fails_the_clip_only(
     processor: IsolatedProcessor, tmp_path: Path, clip_task: Callable[[str], ClipTask]
 ) -> None:
-    with pytest.raises(RecordError, match="No such file") as caught:
+    with pytest.raises(RecordError, match="the file is gone") as caught:
         processor.process(clip_task("lost"), tmp_path / "lost.mp4")
     assert caught.value.outcome is Outcome.FAILED
 
