@@ -36,7 +36,7 @@ from schemas.clip_record import Provenance
 from schemas.errors import RecordError
 
 FAULTS = ("crash", "spin", "leak")
-_WALL_SECONDS = 5.0
+_WALL_SECONDS = 20.0
 _MEMORY_MIB = 1024
 
 _process_in_child = isolation._process_in_child  # noqa: SLF001 - faults are planted around it
