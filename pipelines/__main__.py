@@ -17,7 +17,8 @@ def main_exit() -> None:
     if missing:
         sys.stderr.write(describe_missing(missing))
         sys.exit(2)
-    signal.signal(signal.SIGINT, _stop_at_once)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop_at_once)
     # Python's resource tracker outlives an interrupted run, to clean up, and should be silent.
     sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
     from pipelines.cli import main
@@ -31,12 +32,12 @@ def main_exit() -> None:
     sys.exit(status)
 
 
-def _stop_at_once(_number: int, _frame: FrameType | None) -> None:
+def _stop_at_once(number: int, _frame: FrameType | None) -> None:
     """End this process; a clean end would wait for the shards of all of Beam's threads."""
     show_cursor = "\x1b[?25h\n" if sys.stderr.isatty() else ""
     message = "perfnet-prep: interrupted; the same command goes on where it stopped\n"
     os.write(sys.stderr.fileno(), (show_cursor + message).encode("ascii"))
-    os._exit(130)  # the children see that their parent is gone, and end too
+    os._exit(128 + number)  # the children see that their parent is gone, and end too
 
 
 if __name__ == "__main__":

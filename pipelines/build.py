@@ -12,7 +12,7 @@ empty shards from run to run.
 import argparse
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import apache_beam as beam
@@ -22,15 +22,15 @@ from apache_beam.runners import create_runner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines import storage
-from pipelines.build_shard import ShardBuilder, read_done, shard_key
+from pipelines.build_shard import ShardBuilder, plan_path, read_done, shard_key
 from pipelines.config import BuildConfig
-from pipelines.finish import PlanFacts, write_results
+from pipelines.finish import PlanFacts, find_damaged_results, write_results
 from pipelines.old_shard import Reuse
-from pipelines.output_folder import plan_path, save_plan
+from pipelines.output_folder import save_plan, warn_about_other_versions
 from pipelines.plan import ShardSpec, decode_plan
 from pipelines.prepare import PreparedRun
 from schemas.clip_record import Provenance
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, PrepError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow
 
@@ -59,7 +59,8 @@ class BuildShardFn(beam.DoFn):  # type: ignore[misc]
         """Yield the rows of a shard."""
         if self._builder is None:
             raise RuntimeError("setup() must run before process()")
-        result = self._builder.build(spec)
+        with _remembering_errors():
+            result = self._builder.build(spec)
         if result.was_done:
             Metrics.counter(METRICS_NAMESPACE, "shards_already_done").inc()
         for row in result.rows:
@@ -123,10 +124,47 @@ class WriteResults(beam.PTransform):  # type: ignore[misc]
         facts, path = self._facts, self._plan_path
 
         def write(shard_rows: Iterable[LedgerRow]) -> dict[str, Any]:
-            settled = decode_plan(_lines(path)).settled
-            return write_results([*settled, *shard_rows], **facts)  # type: ignore[arg-type]
+            with _remembering_errors():
+                settled = decode_plan(_lines(path)).settled
+                return write_results([*settled, *shard_rows], **facts)  # type: ignore[arg-type]
 
         return rows | "AllRows" >> beam.combiners.ToList() | "Write" >> beam.Map(write)
+
+
+_local_errors: list[PrepError | OSError] | None = None
+"""What ended the local run in this process, first things first; None on other runners.
+
+Beam hands on the text of a traceback only.
+"""
+
+
+@contextmanager
+def _remembering_errors() -> Iterator[None]:
+    """Keep an error for the end of a local run; after the first, its other threads stop too."""
+    if _local_errors:
+        raise _local_errors[0]
+    try:
+        yield
+    except (PrepError, OSError) as error:
+        if _local_errors is not None:
+            _local_errors.append(error)
+        raise
+
+
+@contextmanager
+def _raising_first_error(*, is_local: bool) -> Iterator[None]:
+    """Raise what ended a local run as it was; other runners' errors pass as they come."""
+    global _local_errors  # noqa: PLW0603
+    errors: list[PrepError | OSError] | None = [] if is_local else None
+    _local_errors = errors
+    try:
+        yield
+    except Exception:
+        if errors:
+            raise errors[0] from None
+        raise
+    finally:
+        _local_errors = None
 
 
 def _lines(path: str) -> list[str]:
@@ -147,7 +185,11 @@ def build(run: PreparedRun, *, beam_options: list[str]) -> dict[str, Any]:
     options = parse_beam_options([f"--direct_num_workers={run.config.workers}", *beam_options])
     runner = make_runner(options)
     save_plan(run.config, run.plan)
-    with beam.Pipeline(runner=runner, options=options) as pipeline:
+    warn_about_other_versions(run.config.output, run.provenance.software)
+    with (
+        _raising_first_error(is_local=isinstance(runner, FnApiRunner)),
+        beam.Pipeline(runner=runner, options=options) as pipeline,
+    ):
         (
             pipeline
             | "ReadPlan" >> ReadPlan(plan_path(run.config.output))
@@ -200,10 +242,9 @@ def make_runner(options: PipelineOptions) -> Any:
 
 
 def is_complete(run: PreparedRun) -> bool:
-    """Whether the output folder holds the finished result of exactly this run."""
+    """Whether the output folder holds the finished result of exactly this run, undamaged."""
     config = run.config
-    names = ("COMPLETED", "run.json", "ledger.parquet", "label_map.txt")
-    if not all(storage.exists(storage.join(config.output, name)) for name in names):
+    if find_damaged_results(config.output):
         return False
     for spec in run.plan.shards:
         key = shard_key(config, run.labels, run.provenance, spec)

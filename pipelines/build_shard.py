@@ -8,14 +8,17 @@ from typing import Any
 
 from pipelines import storage
 from pipelines.config import BuildConfig, hash_json
+from pipelines.file_digest import FileDigest, HashedFile, is_unchanged
 from pipelines.isolation import IsolatedProcessor
 from pipelines.kept_clip import KeptClip, kept_clip_file
 from pipelines.old_shard import OldShard, Reuse
 from pipelines.plan import ClipTask, ShardSpec
 from pipelines.process_clip import ProcessedClip, copy_clip
+from pipelines.sealed_json import read_sealed_json, write_sealed_json
 from pipelines.shard_files import ParquetShard, ShardFile, TFRecordShard
+from pipelines.system_errors import is_out_of_room
 from schemas.clip_record import Provenance
-from schemas.errors import RecordError, ShardError
+from schemas.errors import PrepError, RecordError, ShardError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow, from_plain, to_plain
 from schemas.outcome import Outcome
@@ -30,13 +33,21 @@ built, with the attribute `num_clips`."""
 STATE_FOLDER = "state"
 """Folder below the output with the plan and the `done.json` of every shard."""
 
+TEMP_FOLDER = storage.join(STATE_FOLDER, "tmp")
+"""Folder below the output with unfinished files."""
+
 
 _WORTH_RETRYING = {each.value for each in (Outcome.TIMEOUT, Outcome.CRASHED, Outcome.FAILED)}
 
 
+def plan_path(output: str) -> str:
+    """Return the path of the plan of an output folder."""
+    return storage.join(output, STATE_FOLDER, "plan.jsonl")
+
+
 def temp_folder(output: str) -> str:
     """Return the folder of unfinished files of an output folder."""
-    return storage.join(output, STATE_FOLDER, "tmp")
+    return storage.join(output, TEMP_FOLDER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,30 +100,38 @@ class ShardBuilder:
                 extra={"num_clips": len(spec.tasks)},
             )
             return ShardResult(rows=rows, was_done=True)
+        check_in_place(self._config.output)
+        storage.withdraw(done_path(self._config, spec))  # it never outlives what it stands for
         with ExitStack() as stack:
-            files = self._open_files(spec, stack)
+            hashed = self._open_files(spec, stack)
+            files = [self._open_shard(name, file, stack) for name, file in hashed.items()]
             old = self._open_old_shard(spec, stack)
             rows = tuple(self._process(task, spec, files, old) for task in spec.tasks)
-        names = shard_file_names(self._config, spec)
-        sizes = {name: storage.size_of(storage.join(self._config.output, name)) for name in names}
-        num_records = sum(row.is_in_shard for row in rows)
-        state = {"key": key, "files": sizes, "num_records": num_records}
-        state["rows"] = [to_plain(row) for row in rows]
-        storage.write_json(
+        state = {
+            "key": key,
+            "settings_hash": hash_json(folder_settings(self._config, spec.num_shards)),
+            "software": self._provenance.software,
+            "files": {name: asdict(file.digest()) for name, file in hashed.items()},
+            "num_records": sum(row.is_in_shard for row in rows),
+            "rows": [to_plain(row) for row in rows],
+        }
+        write_sealed_json(
             done_path(self._config, spec), state, temp_folder=temp_folder(self._config.output)
         )
         return ShardResult(rows=rows, was_done=False)
 
-    def _open_files(self, spec: ShardSpec, stack: ExitStack) -> list[ShardFile]:
-        files: list[ShardFile] = []
+    def _open_files(self, spec: ShardSpec, stack: ExitStack) -> dict[str, HashedFile]:
+        files = {}
         for name in shard_file_names(self._config, spec):
             path = storage.join(self._config.output, name)
             output = storage.atomic_output(path, temp_folder=temp_folder(self._config.output))
-            file = stack.enter_context(output)
-            is_parquet = name.endswith(".parquet")
-            shard = ParquetShard(file, self._labels) if is_parquet else TFRecordShard(file)
-            files.append(stack.enter_context(closing(shard)))
+            files[name] = HashedFile(stack.enter_context(output))
         return files
+
+    def _open_shard(self, name: str, file: HashedFile, stack: ExitStack) -> ShardFile:
+        is_parquet = name.endswith(".parquet")
+        shard = ParquetShard(file, self._labels) if is_parquet else TFRecordShard(file)
+        return stack.enter_context(closing(shard))
 
     def _open_old_shard(self, spec: ShardSpec, stack: ExitStack) -> OldShard | None:
         if self._reuse is None:
@@ -149,21 +168,47 @@ class ShardBuilder:
         if self._processor is None:
             self._processor = IsolatedProcessor(self._config, self._provenance)
         video = storage.join(self._config.videos, *task.path.split("/"))
-        with storage.local_file(video) as path:
-            if kept is None:
-                return self._processor.process(task, path)
-            output = self._config.output
-            # Below the output, where the next run clears what a killed one leaves.
-            folder = None if storage.is_remote(output) else Path(temp_folder(output))
-            with kept_clip_file(kept, folder=folder) as kept_file:
-                done = self._processor.process(task, path, kept_file)
-        if not done.took_over:
+        try:
+            with storage.local_file(video) as path:
+                done = self._process_isolated(self._processor, task, path, kept)
+        except OSError as error:
+            raise _of_clip_or_run(error, task.clip.clip_id) from error
+        if kept is not None and not done.took_over:
             _LOGGER.warning(
                 "reuse: %s must have the frames that the earlier run stored, got others; "
                 "it is computed again",
                 task.clip.clip_id,
             )
         return done
+
+    def _process_isolated(
+        self, processor: IsolatedProcessor, task: ClipTask, path: Path, kept: KeptClip | None
+    ) -> ProcessedClip:
+        if kept is None:
+            return processor.process(task, path)
+        output = self._config.output
+        # Below the output, where the next run clears what a killed one leaves.
+        folder = None if storage.is_remote(output) else Path(temp_folder(output))
+        with kept_clip_file(kept, folder=folder) as kept_file:
+            return processor.process(task, path, kept_file)
+
+
+def _of_clip_or_run(error: OSError, clip_id: str) -> PrepError:
+    """What ends the run, as it would hit every clip; or else what is wrong with this one."""
+    reason = error.strerror or str(error)
+    if is_out_of_room(error):
+        return ShardError(
+            f"{clip_id} must be worked on with room for temporary files, got: {reason}; "
+            "once that is mended, the same command goes on where it stopped"
+        )
+    return RecordError(clip_id, Outcome.FAILED, f"the system gave up on the file: {reason}")
+
+
+def check_in_place(output: str) -> None:
+    """Raise ShardError if the output folder of a run in progress was taken away."""
+    if not storage.exists(plan_path(output)):
+        rule = "output must stay in place while a run writes to it"
+        raise ShardError(f"{rule}, got {output} without its plan; run the same command again")
 
 
 def shard_file_names(config: BuildConfig, spec: ShardSpec) -> list[str]:
@@ -174,6 +219,15 @@ def shard_file_names(config: BuildConfig, spec: ShardSpec) -> list[str]:
     if "parquet" in config.formats:
         names.append(parquet_name(config.split, spec.shard, spec.num_shards))
     return names
+
+
+def folder_settings(config: BuildConfig, num_shards: int) -> dict[str, Any]:
+    """Return, JSON-ready, the settings that all shards of an output folder share."""
+    return {
+        **config.content_settings(),
+        "formats": sorted(config.formats),
+        "num_shards": num_shards,
+    }
 
 
 def shard_key(
@@ -205,18 +259,16 @@ def read_done(config: BuildConfig, spec: ShardSpec, key: str) -> dict[str, Any] 
         spec: The shard.
         key: Its `shard_key`; the shard counts only if it was built with the same.
     """
-    try:
-        done: dict[str, Any] | None = storage.read_json(done_path(config, spec))
-    except ShardError:
-        return None
+    marker = done_path(config, spec)
+    done = read_sealed_json(marker)
     if done is None or done["key"] != key:
         return None
     outcomes = {row["outcome"] for row in done["rows"]}
     if config.retry_failed and outcomes & _WORTH_RETRYING:
         return None
-    for name, size in done["files"].items():
+    for name, digest in done["files"].items():
         path = storage.join(config.output, name)
-        if not storage.exists(path) or storage.size_of(path) != size:
+        if not is_unchanged(path, FileDigest(**digest), marker=marker):
             return None
     return done
 

@@ -151,10 +151,11 @@ def _build(config: BuildConfig, beam_options: list[str]) -> int:
 
 def _verify(options: VerifyOptions) -> int:
     from pipelines.verify import verify_output
+    from pipelines.verify_files import withdraw_damaged
 
     found = verify_output(options.output)
-    for problem in found.problems:
-        _say(problem)
+    for line in [*found.problems, *withdraw_damaged(options.output, found)]:
+        _say(line)
     verdict = f"{len(found.problems)} problems" if found.problems else "sound"
     _say(f"{options.output}: {verdict}; {found.num_records} records, {found.num_images} images")
     return DATA_FAILED if found.problems else DONE

@@ -6,12 +6,21 @@ from typing import Any, NamedTuple
 from pipelines import storage
 from pipelines.build_shard import temp_folder
 from pipelines.config import BuildConfig
+from pipelines.file_digest import FileDigest, digest_file, has_digest
+from pipelines.output_folder import read_markers
+from pipelines.sealed_json import read_sealed_json, write_sealed_json
 from pipelines.versions import environment
 from schemas.clip_record import SCHEMA_VERSION, Provenance
 from schemas.errors import ShardError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow, count_outcomes, write_ledger
 from schemas.tfds import dataset_info_json, features_json
+
+COMPLETED = "COMPLETED"
+"""File that is there only when everything else is."""
+
+STATE_FILES = ("state/plan.jsonl", "state/settings.json")
+"""What the next run of the same command reads first."""
 
 
 class PlanFacts(NamedTuple):
@@ -50,10 +59,11 @@ def write_results(
         The content of run.json.
 
     Raises:
-        ShardError: If the rows do not add up to the plan.
+        ShardError: If the rows do not add up to the plan, or a finished shard is gone.
     """
     if len(rows) != plan.num_rows:
         raise ShardError(f"ledger must have {plan.num_rows} rows, got {len(rows)}")
+    made_by = _check_shards(config.output, plan.num_shards)
     output, temp = config.output, temp_folder(config.output)
     with storage.atomic_output(storage.join(output, "ledger.parquet"), temp_folder=temp) as file:
         write_ledger(rows, file)
@@ -75,6 +85,7 @@ def write_results(
         "config": asdict(config),
         "config_hash": provenance.config_hash,
         "counts": counts,
+        "earlier_software": sorted(made_by - {provenance.software}),
         "environment": environment(),
         "failed_fraction": failed_fraction(rows),
         "num_frames": sum(row.num_frames for row in rows),
@@ -86,6 +97,50 @@ def write_results(
         "software": provenance.software,
     }
     storage.write_json(storage.join(output, "run.json"), info_json, temp_folder=temp)
-    storage.write_text(storage.join(output, "COMPLETED"), "", temp_folder=temp)
+    _write_completed(config)
     storage.remove_tree(temp)
     return info_json
+
+
+def _check_shards(output: str, num_shards: int) -> set[str]:
+    """Return the versions that made the shards; raise ShardError unless all are still there."""
+    markers = read_markers(output)
+    sizes: dict[str, int] = {}
+    for folder in ("tfrecord", "parquet"):
+        found = storage.list_files(storage.join(output, folder))
+        sizes |= {f"{folder}/{name}": size for name, size in found.items()}
+    lost = [name for name, marker in markers.items() if marker is None]
+    for marker in filter(None, markers.values()):
+        files = marker["files"].items()
+        lost += [name for name, digest in files if sizes.get(name) != digest["num_bytes"]]
+    if lost or len(markers) != num_shards:
+        what = f"{len(lost)} damaged or missing files" + (f" ({lost[0]}, ...)" if lost else "")
+        raise ShardError(
+            f"output must hold {num_shards} finished shards at the end of a run, got "
+            f"{len(markers)} and {what}; run the same command again"
+        )
+    return {marker["software"] for marker in filter(None, markers.values())}
+
+
+def _write_completed(config: BuildConfig) -> None:
+    """Write COMPLETED: the digests of all files that are no shards."""
+    output = config.output
+    names = ["ledger.parquet", "label_map.txt", "run.json", *STATE_FILES]
+    if "tfrecord" in config.formats:
+        names += ["tfrecord/dataset_info.json", "tfrecord/features.json"]
+    digests = {name: asdict(digest_file(storage.join(output, name))) for name in sorted(names)}
+    completed = {"files": digests}
+    path = storage.join(output, COMPLETED)
+    write_sealed_json(path, completed, temp_folder=temp_folder(output))
+
+
+def find_damaged_results(output: str) -> list[str]:
+    """Return the files beside the shards that are not as COMPLETED has them, itself included."""
+    completed = read_sealed_json(storage.join(output, COMPLETED))
+    if completed is None:
+        return [COMPLETED]
+    return [
+        name
+        for name, digest in completed["files"].items()
+        if not has_digest(storage.join(output, name), FileDigest(**digest))
+    ]

@@ -104,6 +104,15 @@ class FinishedOutput:
         raise ConfigError(f"clip_id must be a written clip of the ledger, got {clip_id}, {why}")
 
 
+def check_completed(folder: str) -> None:
+    """Raise ConfigError unless a folder holds the result of a run that completed."""
+    if not storage.exists(storage.join(folder, "COMPLETED")):
+        raise ConfigError(
+            f"output must be a completed run, got {folder} without the file COMPLETED; "
+            "run the same `perfnet-prep build` again to finish it"
+        )
+
+
 def open_output(folder: str) -> FinishedOutput:
     """Read the metadata of a finished output folder.
 
@@ -114,11 +123,7 @@ def open_output(folder: str) -> FinishedOutput:
         ConfigError: If it is not an output folder or the run did not complete.
         ShardError: If one of its metadata files is damaged.
     """
-    if not storage.exists(storage.join(folder, "COMPLETED")):
-        raise ConfigError(
-            f"output must be a completed run, got {folder} without the file COMPLETED; "
-            "run the same `perfnet-prep build` again to finish it"
-        )
+    check_completed(folder)
     name = "run.json"
     try:
         info = json.loads(storage.read_text(storage.join(folder, name)))
@@ -132,7 +137,7 @@ def open_output(folder: str) -> FinishedOutput:
         _ = (output.modalities, output.shard_names(0), info["counts"])
     except DAMAGE as error:
         raise ShardError(
-            f"{name} must be as `build` wrote it, got a damaged file ({error}); delete it and run "
-            "the same `perfnet-prep build` again"
+            f"{name} must be as `build` wrote it, got a damaged file ({error}); run the same "
+            "`perfnet-prep build` again to repair it"
         ) from error
     return output

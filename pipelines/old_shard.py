@@ -9,6 +9,7 @@ from pipelines import storage
 from pipelines.finished_output import DAMAGE
 from pipelines.kept_clip import IMAGE_STREAMS, KeptClip
 from pipelines.plan import ClipTask, ShardSpec, decode_plan
+from pipelines.sealed_json import read_sealed_json
 from schemas.clip_record import ClipRecord
 from schemas.errors import ShardError
 from schemas.ledger import LedgerRow, from_plain
@@ -117,7 +118,9 @@ class OldShard:
             with storage.open_input(reuse.plan_path) as file:
                 file.seek(reuse.plan_offsets[shard])
                 (old,) = decode_plan([file.readline().decode("utf-8")]).shards
-            done = storage.read_json(done_path)
+            done = read_sealed_json(done_path)
+            if done is None:
+                raise ShardError("no such file, or not as it was written")
             rows = {row.clip_id: row for row in (from_plain(each) for each in done["rows"])}
         except DAMAGE as error:
             _warn(done_path, f"damaged or missing data ({error})", "of the shard")

@@ -1,33 +1,30 @@
 """What an output folder remembers: its settings, its plan, and who is writing to it."""
 
 import fcntl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipelines import storage
-from pipelines.build_shard import STATE_FOLDER, temp_folder
-from pipelines.config import BuildConfig
+from pipelines.build_shard import STATE_FOLDER, folder_settings, plan_path, temp_folder
+from pipelines.config import BuildConfig, hash_json
 from pipelines.plan import Plan, encode_plan
+from pipelines.sealed_json import read_sealed_json, write_sealed_json
 from schemas.errors import ConfigError
+
+MARKER_END = ".done.json"
+
+Marker = dict[str, Any]
+"""The content of a `done.json`: keys as `ShardBuilder.build` writes them."""
+
+_LOGGER = logging.getLogger("perfnet_prep")
 
 
 def settings_path(output: str) -> str:
     """Return the path of the settings that an output folder was made with."""
     return storage.join(output, STATE_FOLDER, "settings.json")
-
-
-def plan_path(output: str) -> str:
-    """Return the path of the plan of an output folder."""
-    return storage.join(output, STATE_FOLDER, "plan.jsonl")
-
-
-def _folder_settings(config: BuildConfig, num_shards: int) -> dict[str, object]:
-    return {
-        **config.content_settings(),
-        "formats": sorted(config.formats),
-        "num_shards": num_shards,
-    }
 
 
 def check_same_settings(config: BuildConfig, num_shards: int) -> None:
@@ -37,14 +34,19 @@ def check_same_settings(config: BuildConfig, num_shards: int) -> None:
         config: What is to be built.
         num_shards: Number of shards it will have.
     """
-    old = storage.read_json(settings_path(config.output))
-    if old is None:
+    new = folder_settings(config, num_shards)
+    saved = read_sealed_json(settings_path(config.output))
+    if saved is None:
+        _check_by_done_markers(config.output, new)
         return
-    changes = setting_changes(old, _folder_settings(config, num_shards))
+    changes = setting_changes(saved, new)
     if changes:
+        keep = ""
+        if config.num_shards is None and saved["num_shards"] != num_shards:
+            keep = f"; there are more or fewer rows now: add --num-shards {saved['num_shards']}, or"
         raise ConfigError(
             f"output must be a new folder or one made with the same settings, got {config.output} "
-            f"with other ones ({'; '.join(changes)}); choose another --output"
+            f"with other ones ({'; '.join(changes)}){keep or ';'} choose another --output"
         )
 
 
@@ -58,6 +60,20 @@ def setting_changes(old: dict[str, object], new: dict[str, object]) -> list[str]
     ]
 
 
+def _check_by_done_markers(output: str, settings: dict[str, Any]) -> None:
+    """The same, for a folder whose settings.json is lost: finished shards know them by hash."""
+    begun = (storage.join(output, STATE_FOLDER), plan_path(output))  # remote: files only
+    if not any(storage.exists(path) for path in begun):
+        return
+    for name, marker in read_markers(output).items():
+        if marker is not None and marker["settings_hash"] != hash_json(settings):
+            raise ConfigError(
+                f"output must be a new folder or one made with the same settings, got {output} "
+                f"with other ones in {STATE_FOLDER}/{name} (its {STATE_FOLDER}/settings.json is "
+                "lost, so it is not known which); choose another --output"
+            )
+
+
 def _flatten(value: object, prefix: str = "") -> dict[str, object]:
     """Nested settings as one level of dotted names."""
     if not isinstance(value, dict):
@@ -68,14 +84,41 @@ def _flatten(value: object, prefix: str = "") -> dict[str, object]:
     return flat
 
 
+def read_markers(output: str) -> dict[str, Marker | None]:
+    """Return what every `done.json` of an output folder says, by name; None if damaged."""
+    state = storage.join(output, STATE_FOLDER)
+    names = sorted(name for name in storage.list_files(state) if name.endswith(MARKER_END))
+    return {name: read_sealed_json(storage.join(state, name)) for name in names}
+
+
+def warn_about_other_versions(output: str, software: str) -> None:
+    """Say so if finished shards were made by other package versions; they are kept.
+
+    Args:
+        output: Output folder that this run goes on with.
+        software: `Provenance.software` of this run.
+    """
+    made_by = {marker["software"] for marker in read_markers(output).values() if marker}
+    for other in sorted(made_by - {software}):
+        before, now = set(other.split()), set(software.split())
+        _LOGGER.warning(
+            "%s holds finished shards made by other versions (%s -> %s); they are kept: each "
+            "record names its versions, and run.json lists them as earlier_software. For one set "
+            "of versions build into a new folder",
+            output,
+            " ".join(sorted(before - now)) or "none",
+            " ".join(sorted(now - before)) or "none",
+        )
+
+
 def save_plan(config: BuildConfig, plan: Plan) -> None:
     """Write settings and plan into the output folder, and clear what a killed run left."""
-    output = config.output
-    storage.remove_tree(temp_folder(output))
-    settings = _folder_settings(config, len(plan.shards))
-    storage.write_json(settings_path(output), settings, temp_folder=temp_folder(output))
-    storage.write_text(plan_path(output), encode_plan(plan), temp_folder=temp_folder(output))
-    storage.remove_tree(storage.join(output, "COMPLETED"))
+    output, temp = config.output, temp_folder(config.output)
+    storage.withdraw(storage.join(output, "COMPLETED"))  # before anything it vouches for changes
+    storage.remove_tree(temp)
+    settings = folder_settings(config, len(plan.shards))
+    write_sealed_json(settings_path(output), settings, temp_folder=temp)
+    storage.write_text(plan_path(output), encode_plan(plan), temp_folder=temp)
 
 
 @contextmanager
@@ -92,7 +135,7 @@ def claim_output(output: str) -> Iterator[None]:
         return
     state = Path(output) / STATE_FOLDER
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        storage.make_folder(str(state))
         lock = (state / "lock").open("a")
     except OSError as error:
         rule = "output must be a folder that can be written"
@@ -105,4 +148,5 @@ def claim_output(output: str) -> Iterator[None]:
                 f"output must be written by one run at a time, got {output} with a run in "
                 "progress; wait for it, or choose another --output"
             ) from error
+        storage.remove_tree(temp_folder(output))  # of a run that was killed at its end
         yield

@@ -15,6 +15,7 @@ from pipelines.clip_run import ClipRun, OtherFramesError
 from pipelines.config import BuildConfig
 from pipelines.kept_clip import IMAGE_STREAMS, KeptClip
 from pipelines.plan import ClipTask
+from pipelines.system_errors import is_out_of_room
 from pose.backends import make_backend
 from pose.estimator import ClipPoseEstimator, PoseBackend, PoseRequest
 from schemas.clip_record import ClipRecord, Provenance
@@ -73,6 +74,7 @@ class ClipProcessor:
         Raises:
             RecordError: If the clip cannot be read, decoded or posed.
             MemoryError: If there is no more memory.
+            OSError: If the machine is out of room, whatever the clip.
         """
         try:
             try:
@@ -86,6 +88,8 @@ class ClipProcessor:
         except OSError as error:
             if error.errno == errno.ENOMEM:
                 raise MemoryError(str(error)) from error
+            if is_out_of_room(error):
+                raise
             detail = f"the system gave up on the file: {error.strerror or type(error).__name__}"
             raise RecordError(task.clip.clip_id, Outcome.FAILED, detail) from error
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import storage
+from pipelines.build_shard import plan_path
 from pipelines.config import BuildConfig
 from pipelines.finished_output import DAMAGE, FinishedOutput, open_output
 from pipelines.old_shard import Reuse, reusable_rows
-from pipelines.output_folder import plan_path, setting_changes, settings_path
+from pipelines.output_folder import setting_changes, settings_path
 from pipelines.plan import Plan, decode_plan
+from pipelines.sealed_json import read_sealed_json
 from schemas.clip_record import SCHEMA_VERSION, Provenance
 from schemas.errors import ConfigError, ShardError
 
@@ -130,12 +132,9 @@ def _is_same_folder(one: str, other: str) -> bool:
 
 def _read_settings(old: FinishedOutput) -> dict[str, Any]:
     path = settings_path(old.folder)
-    try:
-        settings = storage.read_json(path)
-    except ShardError as error:
-        raise _lost_state(path, str(error)) from error
-    if not isinstance(settings, dict):
-        raise _lost_state(path, "no such file")
+    settings = read_sealed_json(path)
+    if settings is None:
+        raise _lost_state(path, "no such file, or a damaged one")
     return settings
 
 

@@ -1,6 +1,6 @@
 """Writers of one shard: records in, finished file out."""
 
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +27,14 @@ class ShardFile(Protocol):
         ...
 
 
+class Sink(Protocol):
+    """Where a shard's bytes go, from the first to the last."""
+
+    def write(self, data: bytes, /) -> int:
+        """Append bytes; returns how many."""
+        ...
+
+
 class TFRecordShard:
     """Uncompressed TFRecord of SequenceExamples.
 
@@ -34,7 +42,7 @@ class TFRecordShard:
         file: Open for writing in binary.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Sink) -> None:
         self._file = file
 
     def write(self, record: ClipRecord) -> None:
@@ -53,7 +61,7 @@ class ParquetShard:
         labels: Class names, stored for Hugging Face.
     """
 
-    def __init__(self, file: BinaryIO, labels: LabelMap) -> None:
+    def __init__(self, file: Sink, labels: LabelMap) -> None:
         self._schema = parquet_schema(labels)
         images = {f"{name}.list.element.{leaf}" for name in IMAGE_COLUMNS for leaf in _IMAGE_LEAVES}
         leaves = _leaf_columns(self._schema)

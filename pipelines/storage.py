@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
@@ -100,6 +100,16 @@ def list_remote_sizes(folder: str) -> dict[str, int]:
     return {entry.path[len(prefix) :]: entry.size_in_bytes for entry in match.metadata_list}
 
 
+def list_files(folder: str) -> dict[str, int]:
+    """Return the bytes of every file right in a folder by name; {} if there is no folder."""
+    if is_remote(folder):
+        sizes = list_remote_sizes(folder)
+        return {name: size for name, size in sizes.items() if "/" not in name}
+    if not Path(folder).is_dir():
+        return {}
+    return {each.name: each.stat().st_size for each in Path(folder).iterdir() if each.is_file()}
+
+
 class RemoteTextFiles:
     """Annotation files behind FileSystems; see `schemas.annotations.TextFiles`."""
 
@@ -133,14 +143,20 @@ class RemoteTextFiles:
 def atomic_output(path: str, *, temp_folder: str) -> Iterator[BinaryIO]:
     """Open a file for writing that appears under its name only when complete.
 
+    When this ends without an error, a local file and its name survive a loss of power; so what
+    is written after it never outlives it.
+
     Args:
         path: Final name; an older file is replaced.
         temp_folder: Folder on the same file system for the unfinished file.
+
+    Raises:
+        ShardError: If the system cannot write it: no space, no permission, no such folder.
     """
-    make_folder(temp_folder)
-    make_folder(parent(path))
     temporary = join(temp_folder, uuid4().hex)
     try:
+        make_folder(temp_folder)
+        make_folder(parent(path))
         if is_remote(path):
             with FileSystems.create(temporary, compression_type=_AS_IT_IS) as file:
                 yield file
@@ -148,10 +164,17 @@ def atomic_output(path: str, *, temp_folder: str) -> Iterator[BinaryIO]:
             with Path(temporary).open("xb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())  # a name must never outlive its content
+                os.fsync(file.fileno())
         _replace(temporary, path)
-    except BaseException:
-        remove_tree(temporary)
+    except BaseException as error:
+        with suppress(OSError):
+            remove_tree(temporary)
+        if isinstance(error, OSError):
+            rule = f"{path} must be written to its end"
+            raise ShardError(
+                f"{rule}, got: {error.strerror or error}; once that is mended, the same command "
+                "goes on where it stopped"
+            ) from error
         raise
 
 
@@ -159,9 +182,19 @@ def _replace(source: str, target: str) -> None:
     """Give a file another name, over an older file of that name."""
     if not is_remote(target):
         Path(source).replace(target)
+        _sync_folder(Path(target).parent)
         return
     remove_tree(target)
     FileSystems.rename([source], [target])
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make names in a folder survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: str, text: str, *, temp_folder: str) -> None:
@@ -186,8 +219,13 @@ def size_of(path: str) -> int:
 
 def make_folder(path: str) -> None:
     """Create a folder and its parents where the file system has folders."""
-    if not is_remote(path):
-        Path(path).mkdir(parents=True, exist_ok=True)
+    if is_remote(path):
+        return
+    folder = Path(path)
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _sync_folder(each.parent)
 
 
 def remove_tree(path: str) -> None:
@@ -199,6 +237,13 @@ def remove_tree(path: str) -> None:
         shutil.rmtree(path)
     else:
         Path(path).unlink(missing_ok=True)
+
+
+def withdraw(path: str) -> None:
+    """Delete a marker file for good, before what it stands for is changed."""
+    remove_tree(path)
+    if not is_remote(path) and Path(path).parent.is_dir():
+        _sync_folder(Path(path).parent)
 
 
 def parent(path: str) -> str:

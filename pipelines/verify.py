@@ -1,42 +1,30 @@
 """Check a finished output folder: every byte, every count, every frame."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import numpy as np
 
 from pipelines import storage
-from pipelines.finished_output import DAMAGE, FinishedOutput, open_output
+from pipelines.finish import find_damaged_results
+from pipelines.finished_output import DAMAGE, FinishedOutput, check_completed, open_output
+from pipelines.output_folder import MARKER_END, Marker, read_markers
+from pipelines.verify_files import Verification, compare_with_marker, find_strays
 from schemas.clip_record import SCHEMA_VERSION, ClipRecord
 from schemas.ledger import LedgerRow, count_outcomes
 from schemas.shard_reader import read_shard
+from schemas.shards import shard_suffix
 from video.jpeg import decode_jpeg
-
-
-@dataclass(slots=True)
-class Verification:
-    """What `verify_output` found."""
-
-    problems: list[str] = field(default_factory=list)
-    """One line per broken promise; empty if the output is sound."""
-    num_records: int = 0
-    """Records read, over all formats."""
-    num_images: int = 0
-    """JPEGs decoded."""
-
-    def expect(self, *, holds: bool, problem: str) -> None:
-        """Note a problem unless a condition holds."""
-        if not holds:
-            self.problems.append(problem)
 
 
 def verify_output(folder: str) -> Verification:
     """Read everything in an output folder and compare it with its ledger.
 
-    Checks: checksums, schema, equal frame counts of all streams, that every JPEG decodes to
-    the stated size, growing time stamps, label map, one record per written ledger row in the
-    right shard, and equal records in both formats.
+    Checks: digests of all files, checksums, schema, equal frame counts of all streams, that
+    every JPEG decodes to the stated size, growing time stamps, label map, one record per written
+    ledger row in the right shard, equal records in both formats, and that nothing else lies in
+    the folders. Where ledger, settings or the like are damaged, the shards are compared with
+    their digests only.
 
     Args:
         folder: Output folder of `perfnet-prep build`, local or remote.
@@ -44,8 +32,17 @@ def verify_output(folder: str) -> Verification:
     Raises:
         ConfigError: If it is not an output folder or the run did not complete.
     """
-    output = open_output(folder)
+    check_completed(folder)
     found = Verification()
+    markers = read_markers(folder)
+    damaged = find_damaged_results(folder)
+    rule = "must be as `build` wrote it, got other bytes or no file"
+    found.problems += [f"{name} {rule}" for name in damaged]
+    if damaged:
+        for name, marker in markers.items():
+            compare_with_marker(folder, name, marker, found)
+        return found
+    output = open_output(folder)
     counts = count_outcomes(output.ledger)
     found.expect(
         holds=counts == output.info["counts"],
@@ -54,11 +51,19 @@ def verify_output(folder: str) -> Verification:
     ids = [row.clip_id for row in output.ledger if row.is_in_shard]
     found.expect(holds=len(ids) == len(set(ids)), problem="a clip id is written twice")
     for shard in range(output.num_shards):
-        _verify_shard(output, shard, found)
+        _verify_shard(output, shard, markers, found)
+    find_strays(output, markers, found)
     return found
 
 
-def _verify_shard(output: FinishedOutput, shard: int, found: Verification) -> None:
+def _verify_shard(
+    output: FinishedOutput,
+    shard: int,
+    markers: dict[str, Marker | None],
+    found: Verification,
+) -> None:
+    """Compare the files of a shard with its ledger rows, with each other and with its marker."""
+    num_problems = len(found.problems)
     rows = {row.clip_id: row for row in output.ledger if row.shard == shard}
     names = output.shard_names(shard)
     digests = [_verify_file(output, name, rows, found) for name in names]
@@ -68,6 +73,11 @@ def _verify_shard(output: FinishedOutput, shard: int, found: Verification) -> No
             holds=len(variants) == 1,
             problem=f"{' and '.join(names)}: {clip_id} must be the same in both, got two records",
         )
+    name = shard_suffix(shard, output.num_shards) + MARKER_END
+    if len(found.problems) > num_problems:
+        found.damaged_markers.add(name)
+    else:
+        compare_with_marker(output.folder, name, markers.get(name), found)
 
 
 def _verify_file(

@@ -1,12 +1,16 @@
 """Small synthetic videos, poses to go with them, and a short way to build them."""
 
+import hashlib
+import json
 import pickle
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.cli import main
@@ -117,3 +121,43 @@ def clip_task() -> Callable[[str], ClipTask]:
         return ClipTask(clip=clip, label_index=0, path="a.mp4", size_bytes=1, is_trimmed=True)
 
     return task
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text())
+    values.pop("checksum")
+    return values
+
+
+def _content(path: Path, name: str) -> Any:
+    """What must be equal in two runs of the same build."""
+    if name == "ledger.parquet":
+        table = pq.read_table(path)
+        return table.select([c for c in table.column_names if "seconds" not in c]).to_pylist()
+    if name == "run.json":
+        info = json.loads(path.read_text())
+        del info["config"]["output"], info["config"]["retry_failed"]
+        return info
+    if name == "COMPLETED":  # digests: those of ledger and run.json differ by the above
+        return sorted(_read_state(path)["files"])
+    if name.endswith(".done.json"):
+        state = _read_state(path)
+        return {**state, "rows": [{**row, "seconds": {}} for row in state["rows"]]}
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="session")
+def snapshot() -> Callable[[Path], dict[str, Any]]:
+    """Gives all of an output folder that two runs of the same build must have in common.
+
+    That is: the names of all files and folders, and the bytes of every file, except: seconds of
+    stages in ledger and done.json, the output folder and retry_failed in run.json, the digests
+    of those two files in COMPLETED, and the empty lock file.
+    """
+
+    def take(output: Path) -> dict[str, Any]:
+        paths = {each.relative_to(output).as_posix(): each for each in sorted(output.rglob("*"))}
+        paths.pop("state/lock")
+        return {n: p.is_dir() or _content(p, n) for n, p in paths.items()}
+
+    return take

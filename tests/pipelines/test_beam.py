@@ -10,9 +10,8 @@ from apache_beam.testing.util import assert_that, equal_to
 
 import pipelines.build
 from pipelines.build import METRICS_NAMESPACE, BuildShardFn, ReadPlan
-from pipelines.build_shard import ShardResult
+from pipelines.build_shard import ShardResult, plan_path
 from pipelines.config import BuildConfig
-from pipelines.output_folder import plan_path
 from pipelines.plan import ShardSpec, decode_plan
 from schemas.clip_record import Provenance
 from schemas.labels import LabelMap

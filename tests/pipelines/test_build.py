@@ -21,6 +21,7 @@ import pytest
 import pipelines.build
 from pipelines.cli import main
 from pipelines.output_folder import claim_output
+from pipelines.sealed_json import read_sealed_json, write_sealed_json
 from schemas.ledger import read_ledger
 from schemas.sequence_example import decode_sequence_example
 from schemas.tfrecord import read_records
@@ -275,7 +276,12 @@ def test_shard_with_a_timed_out_clip_is_built_again_when_asked(
     output = tmp_path / "out"
     shutil.copytree(built, output)
     for path in output.glob("state/*.done.json"):
-        path.write_text(path.read_text().replace('"unreadable"', '"timeout"'))
+        state = read_sealed_json(str(path))
+        for row in state["rows"]:
+            row["outcome"] = row["outcome"].replace("unreadable", "timeout")
+        write_sealed_json(str(path), state, temp_folder=str(tmp_path / "temp"))
+    assert main(build_arguments(output)) == 0
+    assert json.loads((output / "run.json").read_text())["counts"]["unreadable"] == 1, "complete"
     assert main(build_arguments(output, "--retry-failed")) == 0
     counts = json.loads((output / "run.json").read_text())["counts"]
     assert counts == {"written": 4, "missing": 1, "unreadable": 1}
