@@ -18,7 +18,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners import create_runner
+from apache_beam.runners import common, create_runner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines import storage
@@ -232,6 +232,8 @@ def make_runner(options: PipelineOptions) -> Any:
     if name is None:
         # It advises modes that open ports; the parallel work here is done by child processes.
         logging.getLogger(FnApiRunner.__module__).setLevel(logging.ERROR)
+        # It logs the traceback of what is raised anyway, as one line to a user.
+        logging.getLogger(common.__name__).setLevel(logging.CRITICAL)
         return FnApiRunner()
     try:
         return create_runner(name)
