@@ -1,4 +1,4 @@
-"""The command line `perfnet-prep`: build, verify, stats, report, models."""
+"""The command line `perfnet-prep`."""
 
 import json
 import logging
@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 
 from pipelines.config import BuildConfig
+from pipelines.export_config import ExportOptions, PysklOptions
+from pipelines.preview_config import PreviewConfig
 from schemas.errors import ConfigError, PrepError
 
 DONE, DATA_FAILED, USAGE_ERROR = 0, 1, 2
@@ -73,6 +75,19 @@ class ModelsOptions:
 
     action: tyro.conf.Positional[Literal["fetch", "list"]]
     """`fetch` downloads the models that are missing; `list` shows what is there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShowOptions:
+    """Print what a finished output holds of one clip."""
+
+    folder: tyro.conf.Positional[str]
+    """Output folder of `perfnet-prep build`."""
+    clip_id: tyro.conf.Positional[str]
+    """The clip, as the ledger names it. An id that begins with `-` goes last, after `--`."""
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
+    """Also write this file: a video of all streams side by side (.mp4) or a contact sheet (.png);
+    an older file of that name is replaced."""
 
 
 def main(argv: list[str]) -> int:
@@ -196,10 +211,36 @@ def _models(options: ModelsOptions) -> int:
     return DONE
 
 
+def _preview(config: PreviewConfig) -> int:
+    from pipelines.preview import describe_preview, make_preview
+
+    _say(describe_preview(make_preview(config), config.output))
+    return DONE
+
+
+def _show(options: ShowOptions) -> int:
+    from pipelines.show import show_clip
+
+    _say(show_clip(options.folder, options.clip_id, options.output))
+    return DONE
+
+
+def _export(options: Any) -> int:
+    from pipelines.export_mmaction2 import export_mmaction2
+    from pipelines.export_pyskl import export_pyskl
+
+    start = time.monotonic()
+    is_pyskl = isinstance(options, PysklOptions)
+    done = export_pyskl(options) if is_pyskl else export_mmaction2(options)
+    _say(f"{done.describe()}; {time.monotonic() - start:.1f} s; result in {options.destination}")
+    return DONE
+
+
 class Command(NamedTuple):
     """One command of the program."""
 
-    options: type[Any]
+    options: Any
+    """What tyro makes the options of: a dataclass, or several as sub-commands."""
     run: Callable[..., int]
     """Takes the options, and `beam_options` if it has any; returns the exit status."""
     summary: str
@@ -217,12 +258,17 @@ COMMANDS = {
     "verify": Command(VerifyOptions, _verify, "check a finished output folder"),
     "stats": Command(StatsOptions, _stats, "show the figures of finished outputs"),
     "report": Command(ReportOptions, _report, "write an HTML page about finished outputs"),
+    "preview": Command(
+        PreviewConfig, _preview, "show what build would store of one video, as a video"
+    ),
+    "show": Command(ShowOptions, _show, "print and show what an output holds of one clip"),
+    "export": Command(ExportOptions, _export, "write outputs as mmaction2 or PYSKL data sets"),
     "models": Command(ModelsOptions, _models, "fetch or list the pose models"),
 }
 
 
 def _usage() -> str:
-    lines = [f"  {name:<8}{command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<9}{command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         (
             "usage: perfnet-prep COMMAND ...\n",

@@ -81,15 +81,25 @@ def prepare_run(config: BuildConfig) -> PreparedRun:
 
 
 def _check_paths(config: BuildConfig) -> None:
-    """Raise ConfigError for places that cannot work, and for a decoder that is not installed."""
+    """Raise ConfigError for places that cannot work."""
     for field in ("videos", "output", "annotations", "label_map", "reuse"):
         storage.check_reachable(field, getattr(config, field))
     if not storage.is_remote(config.output) and not storage.is_remote(config.videos):
         output, videos = Path(config.output).resolve(), Path(config.videos).resolve()
         if output.is_relative_to(videos):
             raise ConfigError(f"output must not lie in the videos folder {videos}, got {output}")
+
+
+def check_engines(config: BuildConfig) -> str:
+    """Return the name and hash of the pose model; "" if no poses are asked for.
+
+    Raises:
+        ConfigError: If the decoder, the flow engine or the pose back end cannot work here.
+    """
     if config.decode.decoder == "decord" and find_spec("decord") is None:
         raise ConfigError("decode.decoder=decord needs the package decord; run: pip install decord")
+    _check_gpu_engine(config)
+    return _describe_pose_model(config)
 
 
 def _check_gpu_engine(config: BuildConfig) -> None:

@@ -41,6 +41,9 @@ def from_pickle_annotation(annotation: Mapping[str, Any]) -> RecordedPoses:
     Returns:
         Poses in pixels of `img_shape` (else `original_shape`), both (height, width). In the full
         form the place of a person in M is its track id; people with score 0 only are padding.
+        An array `source_indices` [T], as `perfnet-prep export pyskl` writes it, says which source
+        frame each of the T frames shows; the source frames between two have the earlier one's
+        people.
 
     Raises:
         ValueError: If a key is missing or an array has another shape.
@@ -54,11 +57,26 @@ def from_pickle_annotation(annotation: Mapping[str, Any]) -> RecordedPoses:
     if points.ndim != 4:
         raise ValueError(f"keypoint must be [M, T, 17, 2], got {list(keypoint.shape)}")
     frames, track_ids = [], []
-    for t in range(points.shape[1]):
+    for t in _grid_frames(annotation, points.shape[1]):
         there = np.flatnonzero(scores[:, t].any(axis=1))
         frames.append(_poses(points[there, t], scores[there, t]))
         track_ids.append(there.astype(np.int32))
     return RecordedPoses(frames=frames, track_ids=track_ids, size=size, is_complete=True)
+
+
+def _grid_frames(annotation: Mapping[str, Any], num_frames: int) -> list[int]:
+    """For every source frame the frame of the annotation that stands for it."""
+    if annotation.get("source_indices") is None:
+        return list(range(num_frames))
+    indices = np.asarray(annotation["source_indices"], np.int64)
+    if indices.shape != (num_frames,) or (np.diff(indices, prepend=0) < 0).any():
+        raise ValueError(
+            f"source_indices must be {num_frames} growing frame numbers beside keypoint, "
+            f"got {list(indices.shape)}"
+        )
+    last = int(indices.max(initial=-1))
+    found = np.searchsorted(indices, np.arange(last + 1), side="right") - 1
+    return [max(0, each) for each in found.tolist()]
 
 
 def from_json(document: Any) -> RecordedPoses:

@@ -61,6 +61,37 @@ def flow_to_color(
     return code
 
 
+def draw_flow_legend(image: npt.NDArray[np.uint8], *, diameter_px: int) -> npt.NDArray[np.uint8]:
+    """Return the image with a disc in its lower right corner that shows the colour of each flow.
+
+    A point of the disc has the colour of flow from the centre to it; the rim is max_px of
+    `flow_to_color`.
+
+    Args:
+        image: uint8 [H, W, 3], RGB. Not modified.
+        diameter_px: Size of the disc, >= 1; not larger than the image.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+
+    Raises:
+        TypeError: If image is not an array.
+        ValueError: If image is not uint8 [H, W, 3], or the disc does not fit into it.
+    """
+    check_array("image", image, dtype=np.uint8, axes="H W C", C=3)
+    height, width = image.shape[:2]
+    if not 1 <= diameter_px <= min(height, width):
+        raise ValueError(f"diameter_px must be 1 to {min(height, width)}, got {diameter_px}")
+    position = (np.arange(diameter_px, dtype=np.float32) + 0.5) / diameter_px * 2 - 1
+    vectors = np.dstack(np.meshgrid(position, position)).astype(np.float32)
+    length = np.hypot(vectors[..., 0], vectors[..., 1])
+    marked = image.copy()
+    corner = marked[height - diameter_px :, width - diameter_px :]
+    corner[length <= 1] = flow_to_color(vectors, max_px=1.0)[length <= 1]
+    corner[(length <= 1) & (length > 1 - 3 / diameter_px)] = 0  # a rim against white
+    return marked
+
+
 def color_wheel() -> npt.NDArray[np.uint8]:
     """Return uint8 [55, 3], RGB: the saturated colours from rightward flow on, in equal steps.
 

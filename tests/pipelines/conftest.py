@@ -35,8 +35,8 @@ def _write_video(path: Path, *, seed: int) -> None:
         container.mux(stream.encode())
 
 
-def _write_poses(path: Path) -> None:
-    """One person per clip who glides to the right, in PYSKL form."""
+def _annotation(name: str, *, num_people: int) -> dict[str, Any]:
+    """People who glide to the right, each a pixel beside the one before, in PYSKL form."""
     figure = np.array(
         [
             *([32, 6], [34, 5], [30, 5], [36, 6], [28, 6], [38, 14], [26, 14], [42, 20], [22, 20]),
@@ -45,19 +45,22 @@ def _write_poses(path: Path) -> None:
         np.float16,
     )
     steps = np.arange(NUM_FRAMES, dtype=np.float16)[None, :, None, None] * np.array([0.5, 0])
-    walk = (figure + steps).astype(np.float16)
-    annotations = [
-        {
-            "frame_dir": name,
-            "total_frames": NUM_FRAMES,
-            "img_shape": (HEIGHT, WIDTH),
-            "original_shape": (HEIGHT, WIDTH),
-            "label": 0,
-            "keypoint": walk,
-            "keypoint_score": np.full((1, NUM_FRAMES, 17), 0.9, np.float16),
-        }
-        for name in NAMES
-    ]
+    people = [figure + steps + np.float16(person) for person in range(max(1, num_people))]
+    scores = np.full((len(people), NUM_FRAMES, 17), 0.9 if num_people else 0, np.float16)
+    return {
+        "frame_dir": name,
+        "total_frames": NUM_FRAMES,
+        "img_shape": (HEIGHT, WIDTH),
+        "original_shape": (HEIGHT, WIDTH),
+        "label": 0,
+        "keypoint": np.concatenate(people).astype(np.float16),
+        "keypoint_score": scores,
+    }
+
+
+def _write_poses(path: Path) -> None:
+    """One person per clip, in PYSKL form."""
+    annotations = [_annotation(name, num_people=1) for name in NAMES]
     path.write_bytes(pickle.dumps({"split": {"all": list(NAMES)}, "annotations": annotations}))
 
 
@@ -90,6 +93,35 @@ def build_arguments(video_set: Path) -> Callable[..., list[str]]:
         ]
 
     return arguments
+
+
+@pytest.fixture(scope="session")
+def two_splits(
+    tmp_path_factory: pytest.TempPathFactory, build_arguments: Callable[..., list[str]]
+) -> tuple[Path, Path]:
+    """Outputs of the splits train and val of clips with odd names; nobody is in `lone`."""
+    folder = tmp_path_factory.mktemp("two_splits")
+    videos = folder / "videos"
+    (videos / "sub").mkdir(parents=True)
+    rows = {
+        "-dash.mp4": ("x y", "train"),
+        "sub/two  blanks.mp4": ("z", "train"),
+        "lone.mp4": ("z", "val"),
+        "both.mp4": ("x y", "val"),
+    }
+    annotations = []
+    for seed, name in enumerate(rows):
+        _write_video(videos / name, seed=seed)
+        annotations.append(_annotation(Path(name).stem, num_people=0 if name == "lone.mp4" else 2))
+    poses = {"split": {}, "annotations": annotations}
+    (folder / "poses.pkl").write_bytes(pickle.dumps(poses))
+    lines = [f"{name},{label},{split}" for name, (label, split) in rows.items()]
+    (folder / "rows.csv").write_text("\n".join(["video,label,split", *lines, ""]))
+    for split in ("train", "val"):
+        places = ("--annotations", folder / "rows.csv", "--videos", videos, "--split", split)
+        extra = [str(part) for part in (*places, "--pose.poses", folder / "poses.pkl")]
+        assert main([*build_arguments(folder / split), *extra]) == 0
+    return folder / "train", folder / "val"
 
 
 @pytest.fixture(scope="session")

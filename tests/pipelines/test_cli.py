@@ -30,9 +30,8 @@ def test_option_names_others_script_against_exist(capsys: pytest.CaptureFixture[
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert all(
-        f"  {command} " in text for command in ("build", "verify", "stats", "report", "models")
-    )
+    commands = ("build", "verify", "stats", "report", "preview", "show", "export", "models")
+    assert all(f"  {command} " in text for command in commands)
 
 
 @pytest.mark.parametrize(

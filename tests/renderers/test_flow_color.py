@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from renderers.flow_color import color_wheel, flow_to_color
+from renderers.flow_color import color_wheel, draw_flow_legend, flow_to_color
 
 
 def color_of(dx: float, dy: float, *, max_px: float | None = 1.0) -> list[int]:
@@ -108,3 +108,25 @@ def test_flow_of_another_shape_or_type_is_rejected(
 ) -> None:
     with pytest.raises(error, match=message):
         flow_to_color(flow)
+
+
+def test_legend_shows_the_color_of_each_direction_in_the_corner() -> None:
+    image = np.full((60, 80, 3), 7, np.uint8)
+    marked = draw_flow_legend(image, diameter_px=41)
+    assert (image == 7).all()
+    assert (marked[:19] == 7).all()
+    assert (marked[:, :39] == 7).all()
+    center = marked[60 - 21, 80 - 21]
+    np.testing.assert_allclose(center, 255, atol=8)
+    for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        flow = np.full((1, 1, 2), (dx * 0.8, dy * 0.8), np.float32)
+        seen = marked[60 - 21 + round(dy * 16.4), 80 - 21 + round(dx * 16.4)]
+        np.testing.assert_allclose(
+            seen.astype(int), flow_to_color(flow, max_px=1.0)[0, 0].astype(int), atol=12
+        )
+
+
+@pytest.mark.parametrize("diameter_px", [0, 61])
+def test_legend_must_fit_into_the_image(diameter_px: int) -> None:
+    with pytest.raises(ValueError, match=f"diameter_px must be 1 to 60, got {diameter_px}"):
+        draw_flow_legend(np.zeros((60, 80, 3), np.uint8), diameter_px=diameter_px)
