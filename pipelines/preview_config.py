@@ -38,6 +38,10 @@ class PreviewConfig:
     """Optical flow, as of `build`."""
     clip_timeout_seconds: float = 3600.0
     """Wall-clock limit."""
+    clip_cpu_seconds: float = 7200.0
+    """Limit of the CPU time, all threads together."""
+    clip_memory_mib: int = 4096
+    """Limit of the resident memory of the process that works on the video, at least 512."""
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     """Frames."""
     flow: FlowConfig = field(default_factory=FlowConfig)
@@ -84,6 +88,8 @@ class PreviewConfig:
             pose_backend=self.pose_backend,
             flow_engine=self.flow_engine,
             clip_timeout_seconds=self.clip_timeout_seconds,
+            clip_cpu_seconds=self.clip_cpu_seconds,
+            clip_memory_mib=self.clip_memory_mib,
             decode=self.decode,
             flow=self.flow,
             pose=self.pose,

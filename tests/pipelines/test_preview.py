@@ -91,12 +91,12 @@ def test_unreadable_video_and_crash_are_one_line(
     output = tmp_path / "out.mp4"
     assert preview(str(video_set / "videos" / "broken.mp4"), "-o", str(output)) == 1
     printed = capsys.readouterr().err
-    assert printed.startswith("perfnet-prep: broken: unreadable: FFmpeg cannot open the file")
+    assert printed.startswith("perfnet-prep: broken: unreadable: ")
     assert printed.count("\n") == 1
     (tmp_path / "planted_crash.py").write_text(
         textwrap.dedent("""
             import os, signal
-            def process(task, video_path):
+            def process(task, video_path, kept_file):
                 os.kill(os.getpid(), signal.SIGSEGV)
         """)
     )
@@ -105,7 +105,7 @@ def test_unreadable_video_and_crash_are_one_line(
     monkeypatch.setattr(isolation, "_process_in_child", planted.process)
     assert preview(str(video_set / "videos" / "a.mp4"), "-o", str(output)) == 1
     printed = capsys.readouterr().err
-    assert printed.startswith("perfnet-prep: a: crashed: the process working on it died")
+    assert printed.startswith("perfnet-prep: a: crashed: the process working on it died twice")
     assert "Traceback" not in printed
     assert not output.exists()
 

@@ -147,6 +147,9 @@ def test_a_clip_without_poses_is_a_bad_record(tmp_path: Path) -> None:
         ({"keypoint": np.zeros((1, 4, 25, 3), np.float16)}, r"keypoints must be \[..., 17, 2\]"),
         ({"keypoint": np.zeros((4, 17, 2)), "keypoint_score": None}, r"must be \[M, T, 17, 2\]"),
         ({"frame_inds": np.arange(1, 4)}, r"keypoint must be \[3, 17, 3\] beside frame_inds"),
+        ({"source_indices": np.arange(3)}, r"source_indices must be 4 growing .* got \[3\]"),
+        ({"source_indices": np.array([0, 2, 1, 3])}, "source_indices must be 4 growing frame"),
+        ({"source_indices": np.array([-1, 0, 1, 2])}, "source_indices must be 4 growing frame"),
     ],
 )
 def test_a_malformed_annotation_is_a_bad_record(
