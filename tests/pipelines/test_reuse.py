@@ -271,7 +271,7 @@ def test_damage_in_the_old_output_costs_time_and_a_warning(
     assert main(build_arguments(output, "--reuse", str(old))) == 0
     assert shard_hashes(output) == shard_hashes(built)
     assert "got damaged or missing data" in caplog.text
-    assert "computed again" in caplog.text
+    assert 1 <= caplog.text.count("computed again") <= 3, "one warning for a shard, not a clip"
 
 
 @pytest.mark.usefixtures("in_process")
