@@ -13,6 +13,7 @@ import tyro
 
 from pipelines.config import BuildConfig
 from pipelines.export_config import ExportOptions, PysklOptions
+from pipelines.plan_options import PlanOptions
 from pipelines.preview_config import PreviewConfig
 from schemas.errors import ConfigError, PrepError
 
@@ -164,6 +165,13 @@ def _build(config: BuildConfig, beam_options: list[str]) -> int:
     return DONE
 
 
+def _plan(options: PlanOptions) -> int:
+    from pipelines.plan_report import report_plan
+
+    report_plan(options)
+    return DONE
+
+
 def _verify(options: VerifyOptions) -> int:
     from pipelines.verify import verify_output
     from pipelines.verify_files import withdraw_damaged
@@ -255,6 +263,7 @@ COMMANDS = {
         "turn annotated videos into shards of RGB, optical flow and rendered pose",
         takes_beam_options=True,
     ),
+    "plan": Command(PlanOptions, _plan, "predict time, disk and failures of a build"),
     "verify": Command(VerifyOptions, _verify, "check a finished output folder"),
     "stats": Command(StatsOptions, _stats, "show the figures of finished outputs"),
     "report": Command(ReportOptions, _report, "write an HTML page about finished outputs"),

@@ -1,6 +1,7 @@
 """All native work on one clip: decode, flow, pose, render, encode; runs in a child process."""
 
 import errno
+import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,10 @@ class ProcessedClip:
     """By stage; what was taken over from an earlier run took none."""
     took_over: bool = False
     """Whether streams of an earlier run are in the record."""
+    declared_seconds: float | None = None
+    """Duration that the file states; None = it states none."""
+    process_cpu_seconds: float = 0.0
+    """CPU time of the process that worked on it, since that began."""
 
 
 class ClipProcessor:
@@ -124,9 +129,11 @@ class ClipProcessor:
                 detail="; ".join(filter(None, (truncation, decoder.notes()))),
                 decoded_frames=decoder.num_decoded,
                 declared_frames=decoder.info.declared_frames,
+                declared_seconds=decoder.info.declared_seconds,
                 facts=run.facts(hash_video(video_path)),
                 seconds=run.seconds,
                 took_over=kept is not None,
+                process_cpu_seconds=time.process_time(),
             )
 
     def _record(self, task: ClipTask, run: ClipRun, *, is_truncated: bool) -> ClipRecord:

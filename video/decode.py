@@ -246,7 +246,7 @@ def open_clip(
     limits = ReadLimits(max_pixels=config.max_pixels, max_packets=config.max_packets)
     with open_source(path, limits) as source:
         if is_trimmed is None:
-            is_trimmed = _is_already_trimmed(source.info, start, end)
+            is_trimmed = is_already_trimmed(source.info.duration_seconds, start, end)
         if not is_trimmed:
             _check_start(start or Fraction(0), config)
         selector = FrameSelector(
@@ -265,13 +265,22 @@ def _check_start(start: Fraction, config: DecodeConfig) -> None:
         raise RecordError("", Outcome.TOO_LARGE, detail)
 
 
-def _is_already_trimmed(info: VideoInfo, start: Fraction | None, end: Fraction | None) -> bool:
-    if start is None or end is None or info.duration_seconds is None:
+def is_already_trimmed(
+    duration_seconds: Fraction | None, start: Fraction | None, end: Fraction | None
+) -> bool:
+    """Tell whether a file is the clip [start, end) itself or its untrimmed video.
+
+    Args:
+        duration_seconds: As the file states it; None = it does not.
+        start: In seconds; None = first frame.
+        end: In seconds; None = last frame.
+    """
+    if start is None or end is None or duration_seconds is None:
         return start is None and end is None
-    if info.duration_seconds >= end - _END_TOLERANCE_SECONDS:
+    if duration_seconds >= end - _END_TOLERANCE_SECONDS:
         return False  # long enough to hold the clip where the annotation says
-    is_clip_long = info.duration_seconds <= end - start + _TRIM_TOLERANCE_SECONDS
-    return is_clip_long or info.duration_seconds <= start
+    is_clip_long = duration_seconds <= end - start + _TRIM_TOLERANCE_SECONDS
+    return is_clip_long or duration_seconds <= start
 
 
 def _exact(seconds: float | None) -> Fraction | None:

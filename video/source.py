@@ -31,6 +31,11 @@ class VideoInfo:
     pixel_aspect: Fraction
     """Width of a pixel over its height."""
 
+    @property
+    def declared_seconds(self) -> float | None:
+        """`duration_seconds` as a float."""
+        return None if self.duration_seconds is None else float(self.duration_seconds)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceFrame:
