@@ -21,8 +21,9 @@ _MAX_PANEL_PX = 1280
 _MIN_PANEL_PX = 192  # captions have to fit
 _WIDE = 2.5  # panels wider than this in heights go below each other
 _LEGEND_PX = 44
-_SCALES_PX = (1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500)
+_SCALES_PX = (1, 1.5, 2, 3, 4, 5, 7, 10)  # even a flash of 20 px leaves small motion visible
 _FRAMES_FOR_SCALE = 24
+_LEAST_MOTION_PX = 0.25
 _ZERO_CODE = 128
 
 
@@ -160,11 +161,12 @@ def _flow(record: ClipRecord, index: int) -> npt.NDArray[np.float32]:
 
 
 def _flow_scale(record: ClipRecord) -> float:
-    """The round number of pixels that all but the fastest motion of the clip stays below."""
+    """The round number of pixels that motion reaches in a usual frame, repeated frames aside."""
     number = min(record.num_frames, _FRAMES_FOR_SCALE)
     lengths = []
     for index in np.linspace(0, record.num_frames - 1, number):
         flow = _flow(record, round(float(index)))
         lengths.append(float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), 98)))
-    longest = float(np.percentile(lengths, 75))
+    moving = [length for length in lengths if length >= _LEAST_MOTION_PX]
+    longest = float(np.median(moving)) if moving else 0.0
     return next((scale for scale in _SCALES_PX if scale >= longest), _SCALES_PX[-1])

@@ -146,7 +146,7 @@ def test_full_disk_leaves_no_list_and_says_incomplete(
     write = Path.write_bytes
 
     def fill_up(path: Path, data: bytes) -> int:
-        if path.name == "flow_y_00007.jpg":
+        if path.name == "flow_y_00007.jpg" and path.parent.name == "d":
             raise OSError(28, "No space left on device")
         return write(path, data)
 
@@ -154,7 +154,8 @@ def test_full_disk_leaves_no_list_and_says_incomplete(
     assert main(["export", "mmaction2", str(built), str(to)]) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert (to / "INCOMPLETE").exists()
-    assert not (to / "rgb_all.txt").exists()
+    assert list((to / "rawframes").rglob("a/img_00001.jpg")), "others were written before"
+    assert not list(to.glob("*_all.txt"))
 
 
 @pytest.mark.parametrize("arguments", [[], ["mmaction2"], ["mmaction2", "one"], ["tfds", "a", "b"]])

@@ -87,6 +87,17 @@ def test_pickle_names_no_private_module_of_numpy() -> None:
     assert names == {"numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"}
 
 
+def test_annotation_is_in_the_file_as_soon_as_it_is_added() -> None:
+    file = io.BytesIO()
+    writer = AnnotationPickle(file)
+    sizes = [len(file.getvalue())]
+    for index in range(4):
+        writer.add(annotation(index))
+        sizes.append(len(file.getvalue()))
+    keypoint_bytes = 2 * 3 * 17 * 2 * 2
+    assert all(step >= keypoint_bytes for step in np.diff(sizes)), "nothing is held back"
+
+
 def test_unfinished_file_does_not_load() -> None:
     file = io.BytesIO()
     AnnotationPickle(file).add(annotation(1))

@@ -56,7 +56,8 @@ def test_older_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None
 
 def test_failure_leaves_the_older_file_and_no_part(tmp_path: Path) -> None:
     def frames() -> Iterator[UInt8]:
-        yield stripes()
+        for _ in range(100):  # more than the encoder holds back
+            yield stripes()
         raise RuntimeError("planted")
 
     path = tmp_path / "out.mp4"
