@@ -27,6 +27,7 @@ EXCERPT_SECONDS = 2.5
 PANEL_HEIGHT_PX = 240
 MAX_PANEL_WIDTH_PX = 428
 _MIN_PANEL_PX = 16
+_NO_MOTION = 128  # the code of zero, half a step off
 _FULL_COLOR_PERCENTILE = 98.0  # longer flow is darkened; a few wild vectors must not pale the rest
 
 UInt8 = npt.NDArray[np.uint8]
@@ -125,7 +126,7 @@ def _draw_panels(
         panels["Pose"] = list(render_pose_clip(frames, _cut(record.poses, part), config=render))
     codes = _flow_codes(record, part)
     if codes:
-        flows = [dequantize_flow(code, bound_px=record.flow_bound_px) for code in codes]
+        flows = [_flow_of(code, record.flow_bound_px) for code in codes]
         lengths = np.stack([np.hypot(flow[..., 0], flow[..., 1]) for flow in flows])
         full = max(1.0, float(np.percentile(lengths, _FULL_COLOR_PERCENTILE)))
         panels["Flow"] = [flow_to_color(flow, max_px=full) for flow in flows]
@@ -149,6 +150,11 @@ def _flow_codes(record: ClipRecord, part: slice) -> list[UInt8]:
         pairs = zip(record.flow_x[part], record.flow_y[part], strict=True)
         return [np.dstack([decode_jpeg(x), decode_jpeg(y)]) for x, y in pairs]
     return [decode_jpeg(jpeg)[..., :2] for jpeg in record.flow[part]]
+
+
+def _flow_of(code: UInt8, bound_px: float) -> npt.NDArray[np.float32]:
+    """Flow in pixels; what does not move is exactly white."""
+    return np.where(code == _NO_MOTION, np.float32(0), dequantize_flow(code, bound_px=bound_px))
 
 
 def _panel_size(width: int, height: int) -> tuple[int, int]:

@@ -105,6 +105,8 @@ _SCHEMA = pa.schema(
     ]
 )
 
+_BATCH_ROWS = 10_000
+
 
 def write_ledger(rows: list[LedgerRow], file: BinaryIO) -> None:
     """Write rows as Parquet, ordered by clip id and source.
@@ -130,10 +132,11 @@ def read_ledger(file: BinaryIO) -> list[LedgerRow]:
     # From memory and without threads: an Arrow thread that still holds a Python file when the
     # interpreter ends aborts the process.
     table = pq.read_table(pa.BufferReader(file.read()), use_threads=False)
-    for values in table.to_pylist():
-        seconds = {stage: values.pop(f"{stage}_seconds") for stage in STAGES}
-        sizes = {stream: values.pop(f"{stream}_bytes") for stream in STREAMS}
-        rows.append(from_plain({**values, "seconds": seconds, "stream_bytes": sizes}))
+    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):  # plain values are large
+        for values in batch.to_pylist():
+            seconds = {stage: values.pop(f"{stage}_seconds") for stage in STAGES}
+            sizes = {stream: values.pop(f"{stream}_bytes") for stream in STREAMS}
+            rows.append(from_plain({**values, "seconds": seconds, "stream_bytes": sizes}))
     return rows
 
 

@@ -3,7 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const whole = (value) => value.toLocaleString("en");
-const PAGE_ROWS = 50;
+const PAGE_ROWS = 25;
 
 /** An element; strings among the children become text, never markup. */
 function make(tag, attributes = {}, ...children) {
@@ -48,17 +48,17 @@ function showTotals(view) {
   const bytes = Object.values(view.bytes).reduce((sum, size) => sum + size, 0);
   const work = Object.values(view.stage_seconds).reduce((sum, seconds) => sum + seconds, 0);
   const totals = [
-    ["Annotation rows", whole(view.num_rows), ""],
+    ["Rows", whole(view.num_rows), ""],
     ["Clips in shards", whole(view.num_clips), `${percent(1 - view.failed_fraction)} of the rows`],
-    ["Frames", whole(view.num_frames), `${formatHours(view.hours)} h playing time`],
+    ["Frames", whole(view.num_frames), `${formatHours(view.hours)} playing time`],
     ["Shards", formatBytes(bytes), view.num_clips ? `${formatBytes(bytes / view.num_clips)} per clip` : ""],
-    ["Work", `${formatHours(work / 3600)} h`, view.num_frames ? `${(1000 * work / view.num_frames).toFixed(1)} ms per frame` : ""],
+    ["Work", formatHours(work / 3600), view.num_frames ? `${(1000 * work / view.num_frames).toFixed(0)} ms per frame` : ""],
   ];
   if (view.pose) {
-    totals.push(["Frames with people", percent(view.pose.coverage), `${view.pose.people_per_frame.toFixed(2)} people per frame`]);
+    totals.push(["With people", percent(view.pose.coverage), `${view.pose.people_per_frame.toFixed(2)} people per frame`]);
   }
   if (view.flow) {
-    totals.push(["Flow at its bound", percent(view.flow.saturated_share), `${whole(view.flow.num_saturated_clips)} clips over 1 %`]);
+    totals.push(["Flow at bound", percent(view.flow.saturated_share), `${whole(view.flow.num_saturated_clips)} clips over 1 %`]);
   }
   byId("totals").replaceChildren(...totals.map(([name, value, note]) =>
     make("div", {}, make("dt", {}, name), make("dd", {}, value, make("small", {}, note)))));
@@ -123,7 +123,7 @@ function bars(title, note, items) {
 function showFigures(view) {
   const frames = Math.max(1, view.num_frames);
   const stages = Object.entries(view.stage_seconds).map(([stage, seconds]) =>
-    [stage, seconds, `${formatHours(seconds / 3600)} h, ${(1000 * seconds / frames).toFixed(1)} ms per frame`]);
+    [stage, seconds, `${formatHours(seconds / 3600)}, ${(1000 * seconds / frames).toFixed(1)} ms per frame`]);
   const streams = Object.entries(view.bytes).map(([name, size]) => [name, size, formatBytes(size)]);
   const labels = Object.entries(view.labels).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
   const unused = labels.filter((each) => !each[1]).length;
@@ -179,7 +179,7 @@ function tableRow([output, outcome, label, clip, detail, path, source, frames]) 
   return make("tr", {},
     make("td", {}, clip, make("small", {}, where + (path || source))),
     make("td", { class: rank(outcome) }, make("span", { class: "name" }, outcome)),
-    make("td", {}, data.table.labels[label]),
+    make("td", { class: "label" }, data.table.labels[label]),
     make("td", {}, ...(detail ? [detail] : []), ...(detail && path ? [make("small", {}, source)] : [])),
     make("td", { class: "number" }, ...(frames ? [whole(frames)] : [])));
 }

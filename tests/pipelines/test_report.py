@@ -9,10 +9,11 @@ from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import av
+import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from pipelines import report_data
@@ -49,9 +50,15 @@ def _film(output: FinishedOutput, clip_id: str = "a") -> Film:
     return film
 
 
-def _frames(film: Film) -> list[np.ndarray[Any, Any]]:
+def _frames(film: Film) -> list[npt.NDArray[np.uint8]]:
     with av.open(io.BytesIO(b64decode(film.mp4))) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def _difference(image: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> float:
+    """Mean difference in brightness; H.264 keeps the colours of noise badly."""
+    gray, other_gray = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (image, other))
+    return float(cv2.absdiff(gray, other_gray).mean())
 
 
 def test_every_row_and_detail_is_on_the_page(output: FinishedOutput) -> None:
@@ -117,7 +124,7 @@ def test_film_shows_what_the_shards_hold(output: FinishedOutput) -> None:
     for place, images in enumerate((record.rgb, record.pose_overlay)):
         for jpeg, frame in zip(images, frames, strict=True):
             panel = frame[:, 64 * place : 64 * (place + 1)]
-            assert np.abs(panel.astype(int) - decode_jpeg(jpeg)).mean() < 12
+            assert _difference(panel, decode_jpeg(jpeg)) < 8
     moving = frames[5][:, 128:][20:28, 22:30].reshape(-1, 3).mean(axis=0)
     assert moving[0] > moving[1] + 30, "the square moves right: red"
 
@@ -130,7 +137,7 @@ def test_film_is_at_most_two_and_a_half_seconds_from_the_middle(
     assert film.num_frames == 4
     assert "0.2 s from the middle of 12 frames" in film.note
     first = decode_jpeg(output.read_record("a").rgb[4])
-    assert np.abs(_frames(film)[0][:, :64].astype(int) - first).mean() < 12
+    assert _difference(_frames(film)[0][:, :64], first) < 8
 
 
 def test_film_draws_poses_that_are_stored_as_keypoints_only(
@@ -142,7 +149,7 @@ def test_film_draws_poses_that_are_stored_as_keypoints_only(
     film = _film(open_output(str(folder)))
     assert film.panels == ("RGB", "Pose")
     for frame, expected in zip(_frames(film), _frames(_film(output)), strict=True):
-        assert np.abs(frame.astype(int) - expected[:, :128]).mean() < 8
+        assert _difference(frame, expected[:, :128]) < 8
 
 
 def test_sample_of_clips_does_not_change_and_shows_every_label_first(

@@ -232,7 +232,7 @@ def test_markup_in_the_data_stays_text(browser: Browser) -> None:
 
 
 def test_filters_narrow_the_rows_together(browser: Browser) -> None:
-    assert len(_shown(browser)) == 50
+    assert len(_shown(browser)) == 25
     assert browser.run("return document.getElementById('count').innerText") == "132 of 132 rows"
     _choose(browser, "search", "GONE_11")
     assert len(_shown(browser)) == 10
@@ -259,7 +259,7 @@ def test_an_outcome_is_chosen_with_the_keyboard_alone(browser: Browser) -> None:
     assert browser.run("return document.getElementById('count').innerText") == "121 of 132 rows"
     browser.run("document.getElementById('next').focus()")
     browser.press("\ue007")
-    assert browser.run("return document.getElementById('place').innerText") == "page 2 of 3"
+    assert browser.run("return document.getElementById('place').innerText") == "page 2 of 5"
 
 
 def _picture(browser: Browser, panel: int) -> np.ndarray[Any, Any]:
