@@ -31,8 +31,9 @@ _LEAK = (
 ADVICE: dict[Kind, Advice] = {
     "same_video": Advice(
         "the same video under several ids",
-        "The clips hold the same frames: they count more than others in training, and copies with "
-        "different labels contradict each other.",
+        "The clips hold the same frames: they count more than others in training, copies with "
+        "different labels contradict each other, and copies in two splits make the accuracy "
+        "measured too high.",
         "Keep one row of each in the annotation file.",
     ),
     "shared_youtube_id": Advice(

@@ -213,15 +213,17 @@ def test_page_draws_itself_without_a_complaint_or_a_request(browser: Browser, pa
 
 
 def test_a_request_or_a_foreign_script_would_be_stopped(browser: Browser) -> None:
-    browser.run("document.body.append(Object.assign(new Image(), {src: 'https://example.com/a'}))")
+    browser.run(
+        "document.body.append(Object.assign(new Image(), {src: 'https://example.invalid/a'}))"
+    )
     browser.run(
         "const s = document.createElement('script'); s.textContent = 'window.wasRun = 1';"
         "document.body.append(s)"
     )
     assert browser.run("return window.wasRun") is None
-    complaints = " ".join(browser.complaints())
-    assert "img-src" in complaints
-    assert "script-src" in complaints
+    complaints = browser.complaints()
+    assert any("example.invalid" in each and "img-src" in each for each in complaints)
+    assert any("script-src" in each for each in complaints)
 
 
 def test_markup_in_the_data_stays_text(browser: Browser) -> None:
