@@ -294,6 +294,20 @@ def _square_centre(browser: Browser) -> float:
     return float(columns.mean() * 64 / picture.shape[1]) if columns.size else -1.0
 
 
+def test_films_stand_still_for_those_who_ask_for_less_motion(browser: Browser, page: Path) -> None:
+    browser.prefer(color_scheme="light", reduced_motion="reduce")
+    browser.open(page)
+    browser.run("document.querySelector('.film').scrollIntoView({behavior: 'instant'})")
+    end = time.monotonic() + 30
+    while abs(_square_centre(browser) - 11.5) > 1:
+        assert time.monotonic() < end, "the first frame never came"
+    time.sleep(0.4)
+    assert browser.run("return document.querySelector('.film input').value") == "0"
+    assert browser.run("return document.querySelector('.film button').innerText") == "Play"
+    browser.run("document.querySelector('.film button').click()")
+    browser.wait_for("document.querySelector('.film input').value > 2")
+
+
 def test_slider_shows_each_frame_in_all_panels(browser: Browser, page: Path) -> None:
     browser.prefer(color_scheme="light", reduced_motion="reduce")
     browser.open(page)
