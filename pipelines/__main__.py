@@ -35,8 +35,9 @@ def main_exit() -> None:
 def _stop_at_once(number: int, _frame: FrameType | None) -> None:
     """End this process; a clean end would wait for the shards of all of Beam's threads."""
     show_cursor = "\x1b[?25h\n" if sys.stderr.isatty() else ""
-    message = "perfnet-prep: interrupted; the same command goes on where it stopped\n"
-    os.write(sys.stderr.fileno(), (show_cursor + message).encode("ascii"))
+    way_out = "; the same command goes on where it stopped" if "build" in sys.argv[1:2] else ""
+    message = f"{show_cursor}perfnet-prep: interrupted{way_out}\n"
+    os.write(sys.stderr.fileno(), message.encode("ascii"))
     os._exit(128 + number)  # the children see that their parent is gone, and end too
 
 
