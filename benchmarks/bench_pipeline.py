@@ -15,11 +15,9 @@ timed by the CPU clock of the bare loop.
 """
 
 import argparse
-import ctypes
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -33,11 +31,11 @@ from unittest.mock import patch
 import tyro
 
 from benchmarks.portrait_clips import copy_clips, write_clips
+from benchmarks.process_tree import Cost, adopt_left_processes, run_to_the_end
 from pipelines.config import BuildConfig
 from pipelines.plan import ClipTask
 from schemas.clip import Clip
 
-_PR_SET_CHILD_SUBREAPER = 36
 _SECONDS_PER_DAY = 86_400
 
 DATASETS = {
@@ -50,21 +48,6 @@ DATASETS = {
 """Number of clips, and mean number of frames at 25 fps. Kinetics: the numbers of the papers
 (arXiv:1705.06950, 1808.01340, 1907.06987), 10 s each; UCF101: 7.21 s (arXiv:1212.0402);
 HMDB51: clips of the official splits, 3.1 s."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
-    """CPU seconds of one run."""
-
-    coordinator: float
-    """The process that Beam runs in; 0 for the bare loop."""
-    workers: float
-    """All other processes."""
-
-    @property
-    def total(self) -> float:
-        """Everything."""
-        return self.coordinator + self.workers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,8 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.bare:
         _write(json.dumps(run_bare(options.bare, options.build_options)))
         os._exit(0)  # MediaPipe's models may hang when the interpreter frees them
-    if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError("prctl must be able to adopt the processes that a run leaves behind")
+    adopt_left_processes()
     rounds, stages = [], []
     with TemporaryDirectory() as folder:
         one, every = _prepare(Path(folder), options)
@@ -172,9 +154,9 @@ def _measure_round(
     result: dict[str, Any] = {}
     for name, videos in (("one", one), ("all", every)):
         build = [*_build_arguments(videos, folder / name), *options.build_options]
-        costs[f"build_{name}"], _ = _run(["pipelines", "build", *build])
+        costs[f"build_{name}"], _ = run_to_the_end(["pipelines", "build", *build])
         bare = ["benchmarks.bench_pipeline", "--bare", str(videos), *_pass_on(options)]
-        cost, text = _run(bare)
+        cost, text = run_to_the_end(bare)
         costs[f"bare_{name}"] = Cost(coordinator=0.0, workers=cost.total)
         result = json.loads(text)
     num_clips = len(list(every.rglob("*.*")))
@@ -182,25 +164,6 @@ def _measure_round(
         stage: 1000 * seconds / result["num_frames"] for stage, seconds in result["seconds"].items()
     }
     return Round(num_clips=num_clips, **costs), milliseconds
-
-
-def _run(module: list[str]) -> tuple[Cost, str]:
-    """Run a module and everything it starts to the end; return the CPU time and its output."""
-    command = [sys.executable, "-m", *module]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        text = "" if process.stdout is None else process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise RuntimeError(f"{module[0]} must exit with status 0, got {process.returncode}")
-    coordinator = usage.ru_utime + usage.ru_stime
-    workers = 0.0
-    while True:
-        try:
-            _, _, usage = os.wait4(-1, 0)  # what it left behind is ours now
-        except ChildProcessError:
-            return Cost(coordinator=coordinator, workers=workers), text
-        workers += usage.ru_utime + usage.ru_stime
 
 
 def _prepare(folder: Path, options: argparse.Namespace) -> tuple[Path, Path]:

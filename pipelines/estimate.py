@@ -70,7 +70,8 @@ def estimate_run(run: PreparedRun, probe: Probe) -> Estimate:
     probed_wall = sum(each.wall_seconds for each in probe.clips)
     cpu_share = sum(each.cpu_seconds for each in probe.clips) / probed_wall if probed_wall else 0
     workers = max(1, min(config.workers, num_found))
-    cpu_seconds = workers * probe.start_up.cpu_seconds + cpu_share * wall_seconds
+    start_seconds = probe.program_seconds + workers * probe.start_up.cpu_seconds
+    cpu_seconds = start_seconds + cpu_share * wall_seconds
     per_worker = probe.start_up.wall_seconds + wall_seconds / workers
     per_core = cpu_seconds / (os.cpu_count() or 1)
     parts = _bytes_by_part(run, probe, num_frames)
@@ -85,7 +86,7 @@ def estimate_run(run: PreparedRun, probe: Probe) -> Estimate:
         num_frames=round(num_frames),
         video_hours=num_frames / config.decode.fps / 3600,
         workers=config.workers,
-        hours=max(per_worker, per_core) / 3600,
+        hours=max(probe.program_seconds + per_worker, per_core) / 3600,
         hours_per_worker=per_worker / 3600,
         core_hours=cpu_seconds / 3600,
         start_up_seconds=probe.start_up.wall_seconds,

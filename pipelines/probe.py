@@ -75,6 +75,8 @@ class StartUp:
 class Probe:
     """All that was measured."""
 
+    program_seconds: float
+    """CPU time that this program took to get here: imports, annotations, plan."""
     files: tuple[FileProbe, ...]
     clips: tuple[ClipProbe, ...]
     start_up: StartUp
@@ -95,6 +97,7 @@ def probe_run(run: PreparedRun, *, num_files: int, num_clips: int) -> Probe:
         num_files: Files to open; remote ones are copied whole, so only `num_clips` of those.
         num_clips: Clips to process.
     """
+    program_seconds = time.process_time()
     tasks = in_probe_order(task for spec in run.plan.shards for task in spec.tasks)
     tasks = tasks[: num_clips if storage.is_remote(run.config.videos) else num_files]
     files = _probe_files(run, tasks)
@@ -108,6 +111,7 @@ def probe_run(run: PreparedRun, *, num_files: int, num_clips: int) -> Probe:
         clips = _on_workers(run, run.config, sound, worker.probe)
         shard_bytes = sizer.close()
     return Probe(
+        program_seconds=program_seconds,
         files=tuple(files),
         clips=tuple(clips),
         start_up=worker.start_up,

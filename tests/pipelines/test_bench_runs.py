@@ -10,9 +10,10 @@ import pytest
 
 from benchmarks import bench_recovery
 from benchmarks.bench_memory import measure_build, summarise
-from benchmarks.bench_pipeline import Cost, Round, core_days
+from benchmarks.bench_pipeline import Round, core_days
 from benchmarks.bench_pipeline import summarise as summarise_cost
 from benchmarks.portrait_clips import FPS, write_clips, write_large_clip
+from benchmarks.process_tree import Cost
 from video.decode import DecodeConfig, open_clip
 
 QUICK = ["--flow-engine", "dis", "--modalities", "rgb", "flow", "--decode.short-side", "48"]
@@ -96,3 +97,17 @@ def test_recovery_benchmark_measures_every_fault(
     assert bench_recovery.main(arguments) == 0
     seconds = json.loads(output.read_text())["crash"]
     assert seconds["next"] >= seconds["row"] > 0
+
+
+@pytest.mark.slow
+def test_plan_benchmark_compares_every_figure(video_set: Path) -> None:
+    """In a process of its own: it waits for every child that it has."""
+    options = ["--dataset", "csv", "--split", "all", "--modalities", "rgb", "flow"]
+    options += ["--annotations", str(video_set / "rows.csv"), "--flow-engine", "dis"]
+    options += ["--videos", str(video_set / "videos"), "--decode.short-side", "48"]
+    command = [sys.executable, "-m", "benchmarks.bench_plan", "--probe-clips", "2", "--", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    ratios = {name: float(value) for name, value in map(str.split, done.stdout.splitlines())}
+    assert ratios.keys() == {"frames", "bytes", "cpu_time", "wall_time", "failed"}
+    assert ratios["frames"] == ratios["failed"] == 1.0
+    assert all(ratio > 0 for ratio in ratios.values())

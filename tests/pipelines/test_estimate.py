@@ -76,7 +76,13 @@ def _file(outcome: Outcome = Outcome.WRITTEN, seconds: float | None = 4.0) -> Fi
 def _probe(files: list[FileProbe], clips: list[ClipProbe], records: int = 5000) -> Probe:
     sizes = ShardBytes(records={"parquet": records}, empty={"parquet": 10})
     start_up = StartUp(wall_seconds=3.0, cpu_seconds=2.0)
-    return Probe(files=tuple(files), clips=tuple(clips), start_up=start_up, shard_bytes=sizes)
+    return Probe(
+        program_seconds=5.0,
+        files=tuple(files),
+        clips=tuple(clips),
+        start_up=start_up,
+        shard_bytes=sizes,
+    )
 
 
 GOOD = ClipProbe(
@@ -98,8 +104,8 @@ def test_costs_scale_with_frames_and_failures_with_rows() -> None:
     assert estimate.failed_fraction == pytest.approx(300 / 1100)
     assert estimate.num_frames == 800 * 4 * 25
     wall = 80_000 * 9 / 50 + 800 * 4 * 1 / 2  # 9 s for 50 frames, 1 s to decode 2 s
-    assert estimate.hours * 3600 == pytest.approx(3 + wall)
-    assert estimate.core_hours * 3600 == pytest.approx(2 + 0.9 * wall)
+    assert estimate.hours * 3600 == pytest.approx(5 + 3 + wall)
+    assert estimate.core_hours * 3600 == pytest.approx(5 + 2 + 0.9 * wall)
     assert estimate.bytes_by_part["parquet"] == 5000 * 80_000 // 200 + 4 * 10
 
 
@@ -108,7 +114,7 @@ def test_workers_share_the_clips_and_start_each(monkeypatch: pytest.MonkeyPatch)
     one, four = (
         estimate_run(_run(100, workers=number), _probe([_file()], [GOOD])) for number in (1, 4)
     )
-    assert (one.hours * 3600 - 3) / 4 == pytest.approx(four.hours * 3600 - 3)
+    assert (one.hours * 3600 - 8) / 4 == pytest.approx(four.hours * 3600 - 8)
     assert four.core_hours * 3600 == pytest.approx(one.core_hours * 3600 + 3 * 2)
 
 
@@ -123,7 +129,7 @@ def test_clip_that_is_lost_costs_its_time_and_gives_no_frames() -> None:
     estimate = estimate_run(_run(100), _probe([_file()], [GOOD, LOST]))
     assert estimate.predicted == {"written": 50, "timeout": 50}
     assert estimate.num_frames == 50 * 4 * 25
-    assert estimate.hours * 3600 == pytest.approx(3 + 50 * 60 + 5000 * 9 / 50 + 50 * 4 / 2)
+    assert estimate.hours * 3600 == pytest.approx(5 + 3 + 50 * 60 + 5000 * 9 / 50 + 50 * 4 / 2)
 
 
 def test_counts_are_whole_and_add_up() -> None:
