@@ -1,5 +1,6 @@
 """What runs in a child process: it ends with its parent, is silent, and answers calls."""
 
+import ctypes
 import os
 import pickle
 import signal
@@ -40,9 +41,10 @@ def run_child(
     _bound_resources(data_bytes)
     try:
         initializer(*initargs)
-        calls.send((READY, None))
+        _send(calls, (READY, None))
         while True:
             _answer(calls)
+            _give_memory_back()
     except EOFError:
         os._exit(0)
     except SystemExit as stop:  # a clean end could wait for native threads
@@ -52,11 +54,47 @@ def run_child(
 def _answer(calls: Connection) -> None:
     function, args = calls.recv()
     try:
-        calls.send((RETURNED, function(*args)))
+        _send(calls, (RETURNED, function(*args)))
     except MemoryError:
-        calls.send((NO_MEMORY, None))
+        _send(calls, (NO_MEMORY, None))
     except Exception as error:  # noqa: BLE001 - the parent raises it
-        calls.send((RAISED, _portable(error)))
+        _send(calls, (RAISED, _portable(error)))
+
+
+class _Outlet:
+    """Writes to a pipe what a pickler gives, without collecting it first."""
+
+    def __init__(self, calls: Connection) -> None:
+        self._number = calls.fileno()
+        self.has_begun = False
+
+    def write(self, data: Any) -> int:
+        """Write all of a bytes-like object."""
+        self.has_begun = True
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest:
+            rest = rest[os.write(self._number, rest) :]
+        return size
+
+
+def _send(calls: Connection, answer: tuple[str, Any]) -> None:
+    """Send an answer in the stream of its pickle: the record of a long clip is not held twice."""
+    outlet = _Outlet(calls)
+    try:
+        pickle.dump(answer, outlet, protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        if outlet.has_begun:  # half an answer cannot be taken back
+            os._exit(1)
+        raise
+
+
+def _give_memory_back() -> None:
+    """Return what a clip has used to the system, where the C library can."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
+        if trim is not None:
+            trim(0)
 
 
 def _portable(error: Exception) -> Exception:

@@ -9,7 +9,7 @@ from schemas.clip_record import ClipRecord
 from schemas.labels import LabelMap
 from schemas.parquet_rows import IMAGE_COLUMNS, parquet_schema, to_parquet_row
 from schemas.sequence_example import encode_sequence_example
-from schemas.tfrecord import frame_record
+from schemas.tfrecord import framed_parts
 
 ROW_GROUP_BYTES = 64 << 20
 """A Parquet row group is closed once it holds this many bytes of images."""
@@ -47,7 +47,8 @@ class TFRecordShard:
 
     def write(self, record: ClipRecord) -> None:
         """Append a record."""
-        self._file.write(frame_record(encode_sequence_example(record)))
+        for part in framed_parts(encode_sequence_example(record)):
+            self._file.write(part)
 
     def close(self) -> None:
         """Do nothing: every record is written at once."""
