@@ -11,8 +11,9 @@ from schemas.parquet_rows import IMAGE_COLUMNS, parquet_schema, to_parquet_row
 from schemas.sequence_example import encode_sequence_example
 from schemas.tfrecord import framed_parts
 
-ROW_GROUP_BYTES = 64 << 20
-"""A Parquet row group is closed once it holds this many bytes of images."""
+ROW_GROUP_BYTES = 8 << 20
+"""A Parquet row group is closed once it holds this many bytes of images: about one 10 s clip, so
+that reading one clip at random does not read its neighbours."""
 
 
 class ShardFile(Protocol):

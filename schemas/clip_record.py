@@ -1,6 +1,7 @@
 """One finished clip, encoded: what both shard formats store."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,10 @@ from schemas.pose_sequence import PoseSequence
 
 SCHEMA_VERSION = 1
 """Bumped by every change of the bytes written."""
+
+
+Stream = Literal["rgb", "pose_overlay", "flow", "poses"]
+"""What a record can hold for each frame; flow is one 3-channel image or two grey ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

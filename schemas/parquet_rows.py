@@ -1,12 +1,14 @@
 """ClipRecord as one Parquet row that Hugging Face `datasets`, DuckDB and pandas read as it is."""
 
 import json
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from schemas.clip_record import ClipRecord, Provenance
+from schemas.clip_record import ClipRecord, Provenance, Stream
+from schemas.errors import ShardError
 from schemas.labels import LabelMap
 from schemas.pose_sequence import PoseSequence, empty_pose_sequence
 from schemas.skeleton import NUM_KEYPOINTS
@@ -14,6 +16,13 @@ from schemas.skeleton import NUM_KEYPOINTS
 _IMAGES = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 _PEOPLE = pa.list_(pa.list_(pa.float32()))
 IMAGE_COLUMNS = ("rgb", "pose_overlay", "flow_x", "flow_y")
+STREAM_COLUMNS: dict[Stream, tuple[str, ...]] = {
+    "rgb": ("rgb",),
+    "pose_overlay": ("pose_overlay",),
+    "flow": ("flow_x", "flow_y"),
+    "poses": ("keypoints", "boxes", "track_ids"),
+}
+"""Columns by the stream they hold."""
 
 _FIELDS: dict[str, pa.DataType] = {
     "clip_id": pa.string(),
@@ -45,6 +54,10 @@ _FIELDS: dict[str, pa.DataType] = {
     "software": pa.string(),
     "pose_model": pa.string(),
     "schema_version": pa.int32(),
+}
+_BY_FRAME = {
+    *("timestamps_us", "source_indices", "source_timestamps_us"),
+    *(name for columns in STREAM_COLUMNS.values() for name in columns),
 }
 _PLAIN_COLUMNS = (
     *("clip_id", "dataset", "split", "label_text", "media_id", "video_path"),
@@ -140,6 +153,49 @@ def from_parquet_row(row: dict[str, Any]) -> ClipRecord:
             schema_version=row["schema_version"],
         ),
     )
+
+
+def columns_of(streams: Collection[Stream]) -> list[str]:
+    """Return the columns that a record with just these streams needs."""
+    absent = {
+        name for stream in STREAM_COLUMNS.keys() - set(streams) for name in STREAM_COLUMNS[stream]
+    }
+    return [name for name in _FIELDS if name not in absent]
+
+
+def read_row(
+    table: pa.Table, index: int, *, streams: Collection[Stream], frames: Sequence[int] | None
+) -> ClipRecord:
+    """Return one clip of a table that has at least `columns_of(streams)`.
+
+    Only the frames asked for are taken out of Arrow's memory.
+
+    Args:
+        table: Rows of a shard.
+        index: Row of the table.
+        streams: Streams to take; the others are absent from the record.
+        frames: Indices of the frames to take, in any order; None = all.
+
+    Raises:
+        RecordError: If its streams differ in length.
+        ShardError: If the clip does not have the frames asked for.
+    """
+    row: dict[str, Any] = dict.fromkeys(_FIELDS)
+    for name in columns_of(streams):
+        value = table.column(name)[index]
+        is_by_frame = name in _BY_FRAME and value.is_valid
+        row[name] = _take(value.values, frames, name) if is_by_frame else value.as_py()
+    return from_parquet_row(row)
+
+
+def _take(values: pa.Array, frames: Sequence[int] | None, name: str) -> list[Any]:
+    """Entries of a list column at some frames."""
+    if frames is None:
+        return list(values.to_pylist())
+    if frames and not 0 <= min(frames) <= max(frames) < len(values):
+        wanted = f"{min(frames)} to {max(frames)}"
+        raise ShardError(f"{name} must have the frames {wanted}, got {len(values)} frames")
+    return [values[t].as_py() for t in frames]
 
 
 def _read_poses(row: dict[str, Any]) -> PoseSequence | None:

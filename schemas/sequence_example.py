@@ -5,14 +5,15 @@ frame and exactly one bytes value in each `*/encoded` Feature, as DMVR, Scenic a
 Garden expect. Regions are normalised to 0..1; keypoints also stand in pixels in `POSE/feature`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
-from schemas.clip_record import ClipRecord, Provenance
+from schemas.clip_record import ClipRecord, Provenance, Stream
 from schemas.errors import ShardError
 from schemas.example_proto import SequenceExample
 from schemas.pose_sequence import PoseSequence, empty_pose_sequence
@@ -51,11 +52,21 @@ def encode_sequence_example(record: ClipRecord) -> bytes:
     return data
 
 
-def decode_sequence_example(data: bytes) -> ClipRecord:
+def decode_sequence_example(
+    data: bytes,
+    *,
+    streams: Collection[Stream] | None = None,
+    frames: Sequence[int] | None = None,
+) -> ClipRecord:
     """Return the clip that `encode_sequence_example` stored; grey flow streams are empty.
 
+    Args:
+        data: The serialised message.
+        streams: Streams to take out of it; None = all that it holds.
+        frames: Indices of the frames to take out of it, in any order; None = all.
+
     Raises:
-        ShardError: If data is not a SequenceExample, lacks a key or a frame lacks its value.
+        ShardError: If data is not a SequenceExample, lacks a key, a frame or a frame's value.
         RecordError: If its streams differ in length.
     """
     message = SequenceExample()
@@ -64,7 +75,12 @@ def decode_sequence_example(data: bytes) -> ClipRecord:
     except DecodeError as error:
         raise ShardError("record must be a SequenceExample, got other bytes") from error
     context = _Context(message.context.feature)
-    lists = message.feature_lists.feature_list
+    lists = _Lists(message.feature_lists.feature_list, frames)
+
+    def images(stream: Stream, key: str) -> tuple[bytes, ...]:
+        is_wanted = streams is None or stream in streams
+        return tuple(lists.single_values(key, "bytes_list")) if is_wanted and key in lists else ()
+
     indices = context.integers("clip/label/index")
     return ClipRecord(
         clip_id=context.text("example/id"),
@@ -79,14 +95,14 @@ def decode_sequence_example(data: bytes) -> ClipRecord:
         fps=round(context.number("image/frame_rate")),
         width=context.integer("image/width"),
         height=context.integer("image/height"),
-        timestamps_us=_int_column(lists, _first_present(lists)),
-        source_indices=_int_column(lists, f"{_SOURCE}/index"),
-        source_timestamps_us=_int_column(lists, f"{_SOURCE}/timestamp"),
-        rgb=_bytes_column(lists, "image/encoded"),
-        pose_overlay=_bytes_column(lists, "POSE_RENDER/image/encoded"),
-        flow=_bytes_column(lists, "FORWARD_FLOW/image/encoded"),
+        timestamps_us=lists.int_column(_first_present(lists)),
+        source_indices=lists.int_column(f"{_SOURCE}/index"),
+        source_timestamps_us=lists.int_column(f"{_SOURCE}/timestamp"),
+        rgb=images("rgb", "image/encoded"),
+        pose_overlay=images("pose_overlay", "POSE_RENDER/image/encoded"),
+        flow=images("flow", "FORWARD_FLOW/image/encoded"),
         flow_bound_px=context.number("FORWARD_FLOW/image/saturation", default=20.0),
-        poses=_read_poses(lists),
+        poses=_read_poses(lists) if streams is None or "poses" in streams else None,
         is_truncated=bool(context.integer("perfnet/is_truncated")),
         provenance=Provenance(
             config_hash=context.text("perfnet/config_hash"),
@@ -185,16 +201,16 @@ def _put_poses(lists: Any, record: ClipRecord, times: list[int]) -> None:
         _append_ints(lists[f"{prefix}/timestamp"], [[time] for time in times])
 
 
-def _read_poses(lists: Any) -> PoseSequence | None:
+def _read_poses(lists: "_Lists") -> PoseSequence | None:
     if "POSE/feature/floats" not in lists:
         return None
     tracks = [
-        list(feature.int64_list.value) for feature in _features(lists, f"{_REGION}/track/index")
+        list(feature.int64_list.value) for feature in lists.features(f"{_REGION}/track/index")
     ]
     num_people = [len(frame) for frame in tracks]
-    triples = _people_column(lists, "POSE/feature/floats", num_people, NUM_KEYPOINTS, 3)
-    boxes = _people_column(lists, "POSE_BOX/feature/floats", num_people, 4)
-    box_scores = _people_column(lists, f"{_REGION}/label/confidence", num_people)
+    triples = lists.people_column("POSE/feature/floats", num_people, NUM_KEYPOINTS, 3)
+    boxes = lists.people_column("POSE_BOX/feature/floats", num_people, 4)
+    box_scores = lists.people_column(f"{_REGION}/label/confidence", num_people)
     poses = empty_pose_sequence(len(tracks), max(num_people, default=0))
     for t, frame in enumerate(tracks):
         people = slice(0, len(frame))
@@ -249,7 +265,7 @@ def _append_floats(feature_list: Any, rows: Iterable[Any]) -> None:
         feature_list.feature.add().float_list.value.extend(row.tolist())
 
 
-def _first_present(lists: Any) -> str:
+def _first_present(lists: "_Lists") -> str:
     """The key of the output grid: every image and pose stream carries it."""
     for prefix in ("image", "POSE_RENDER/image", "FORWARD_FLOW/image", "POSE/feature"):
         if f"{prefix}/timestamp" in lists:
@@ -257,33 +273,44 @@ def _first_present(lists: Any) -> str:
     raise ShardError("record must have an image, flow or pose stream, got none")
 
 
-def _features(lists: Any, key: str) -> Any:
-    if key not in lists:
-        raise ShardError(f"record must have the feature list {key!r}, got none")
-    return lists[key].feature
+class _Lists:
+    """Feature lists by key, reduced to the frames asked for."""
 
+    def __init__(self, lists: Any, frames: Sequence[int] | None) -> None:
+        self._lists = lists
+        self._frames = frames
 
-def _single_values(lists: Any, key: str, kind: str) -> list[Any]:
-    """The one value of every frame."""
-    rows = [getattr(feature, kind).value for feature in _features(lists, key)]
-    for t, row in enumerate(rows):
-        if len(row) != 1:
-            raise ShardError(f"frame {t} of {key!r} must have one value, got {len(row)}")
-    return [row[0] for row in rows]
+    def __contains__(self, key: str) -> bool:
+        return key in self._lists
 
+    def features(self, key: str) -> Sequence[Any]:
+        """One Feature for each frame."""
+        if key not in self._lists:
+            raise ShardError(f"record must have the feature list {key!r}, got none")
+        features: Sequence[Any] = self._lists[key].feature
+        if self._frames is None:
+            return features
+        if self._frames and not 0 <= min(self._frames) <= max(self._frames) < len(features):
+            wanted = f"{min(self._frames)} to {max(self._frames)}"
+            raise ShardError(f"{key!r} must have the frames {wanted}, got {len(features)} frames")
+        return [features[t] for t in self._frames]
 
-def _int_column(lists: Any, key: str) -> Any:
-    return np.array(_single_values(lists, key, "int64_list"), np.int64)
+    def single_values(self, key: str, kind: str) -> list[Any]:
+        """The one value of every frame."""
+        rows = [getattr(feature, kind).value for feature in self.features(key)]
+        for t, row in enumerate(rows):
+            if len(row) != 1:
+                raise ShardError(f"frame {t} of {key!r} must have one value, got {len(row)}")
+        return [row[0] for row in rows]
 
+    def int_column(self, key: str) -> npt.NDArray[np.int64]:
+        """int64 [frames]."""
+        return np.array(self.single_values(key, "int64_list"), np.int64)
 
-def _bytes_column(lists: Any, key: str) -> tuple[bytes, ...]:
-    return tuple(_single_values(lists, key, "bytes_list")) if key in lists else ()
-
-
-def _people_column(lists: Any, key: str, num_people: list[int], *shape: int) -> list[Any]:
-    """float32 [people, *shape] of every frame."""
-    rows = [np.array(feature.float_list.value, np.float32) for feature in _features(lists, key)]
-    wanted = [count * prod(shape) for count in num_people]
-    if [row.size for row in rows] != wanted:
-        raise ShardError(f"{key!r} must have values for the people of every frame, got others")
-    return [row.reshape(n, *shape) for row, n in zip(rows, num_people, strict=True)]
+    def people_column(self, key: str, num_people: list[int], *shape: int) -> list[Any]:
+        """float32 [people, *shape] of every frame."""
+        rows = [np.array(feature.float_list.value, np.float32) for feature in self.features(key)]
+        wanted = [count * prod(shape) for count in num_people]
+        if [row.size for row in rows] != wanted:
+            raise ShardError(f"{key!r} must have values for the people of every frame, got others")
+        return [row.reshape(n, *shape) for row, n in zip(rows, num_people, strict=True)]

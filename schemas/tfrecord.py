@@ -43,19 +43,63 @@ def read_records(file: BinaryIO, *, name: str) -> Iterator[bytes]:
         ShardError: If a checksum is wrong or the file ends inside a record.
     """
     index = 0
-    while head := file.read(_LENGTH.size + _CRC.size):
-        place = f"record {index} of {name}"
-        if len(head) < _LENGTH.size + _CRC.size:
-            raise ShardError(f"{place} must be complete, got {len(head)} bytes of its header")
-        length_bytes = head[: _LENGTH.size]
-        (length,) = _LENGTH.unpack(length_bytes)
-        if _CRC.unpack(head[_LENGTH.size :])[0] != masked_crc32c(length_bytes):
-            raise ShardError(f"{place} must have the stored checksum of its length, got another")
-        data = file.read(min(length, _MAX_RECORD_BYTES))
-        tail = file.read(_CRC.size)
-        if len(data) < length or len(tail) < _CRC.size:
-            raise ShardError(f"{place} must have {length} bytes, got {len(data)}")
-        if _CRC.unpack(tail)[0] != masked_crc32c(data):
-            raise ShardError(f"{place} must have the stored checksum of its data, got another")
+    while (data := _read_next(file, f"record {index} of {name}")) is not None:
         yield data
         index += 1
+
+
+def read_record_at(file: BinaryIO, offset: int, *, name: str) -> bytes:
+    """Return the record that starts at a place of `record_offsets`.
+
+    Raises:
+        ShardError: If a checksum is wrong or the file ends inside the record.
+    """
+    file.seek(offset)
+    place = f"record at byte {offset} of {name}"
+    data = _read_next(file, place)
+    if data is None:
+        raise ShardError(f"{place} must exist, got the end of the file")
+    return data
+
+
+def record_offsets(file: BinaryIO, *, name: str) -> list[int]:
+    """Return where each record starts, without reading the data between.
+
+    Raises:
+        ShardError: If the checksum of a length is wrong or a header is cut short.
+    """
+    offsets: list[int] = []
+    offset = 0
+    file.seek(0)
+    while (length := _read_length(file, f"record {len(offsets)} of {name}")) is not None:
+        offsets.append(offset)
+        offset += _LENGTH.size + _CRC.size + length + _CRC.size
+        file.seek(offset)
+    return offsets
+
+
+def _read_length(file: BinaryIO, place: str) -> int | None:
+    """Length of the data that follows; None at the end of the file."""
+    head = file.read(_LENGTH.size + _CRC.size)
+    if not head:
+        return None
+    if len(head) < _LENGTH.size + _CRC.size:
+        raise ShardError(f"{place} must be complete, got {len(head)} bytes of its header")
+    length_bytes = head[: _LENGTH.size]
+    if _CRC.unpack(head[_LENGTH.size :])[0] != masked_crc32c(length_bytes):
+        raise ShardError(f"{place} must have the stored checksum of its length, got another")
+    return int(_LENGTH.unpack(length_bytes)[0])
+
+
+def _read_next(file: BinaryIO, place: str) -> bytes | None:
+    """Data of the record that starts here; None at the end of the file."""
+    length = _read_length(file, place)
+    if length is None:
+        return None
+    data = file.read(min(length, _MAX_RECORD_BYTES))
+    tail = file.read(_CRC.size)
+    if len(data) < length or len(tail) < _CRC.size:
+        raise ShardError(f"{place} must have {length} bytes, got {len(data)}")
+    if _CRC.unpack(tail)[0] != masked_crc32c(data):
+        raise ShardError(f"{place} must have the stored checksum of its data, got another")
+    return data

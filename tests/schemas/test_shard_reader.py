@@ -1,0 +1,132 @@
+"""Any record of a shard, with any of its streams and frames, equals what reading it all gives."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.clip_record import ClipRecord
+from schemas.errors import ShardError
+from schemas.labels import LabelMap
+from schemas.parquet_rows import parquet_schema, to_parquet_row
+from schemas.pose_sequence import PoseSequence
+from schemas.sequence_example import encode_sequence_example
+from schemas.shard_reader import open_shard, read_shard
+from schemas.tfrecord import frame_record
+
+KINDS = ("x.tfrecord-00000-of-00001", "x-00000-of-00001.parquet")
+STREAMS = ("rgb", "pose_overlay", "flow", "poses")
+
+
+@pytest.fixture
+def records(make_record: Callable[..., ClipRecord]) -> list[ClipRecord]:
+    return [make_record(num_frames=4 + index, clip_id=f"clip{index}") for index in range(5)]
+
+
+@pytest.fixture(params=KINDS)
+def shard(request: pytest.FixtureRequest, records: list[ClipRecord], tmp_path: Path) -> Path:
+    """All records in a shard; Parquet in row groups of two."""
+    path = tmp_path / request.param
+    if path.suffix == ".parquet":
+        rows = [to_parquet_row(record) for record in records]
+        schema = parquet_schema(LabelMap(()))
+        table = pa.Table.from_pylist(rows, schema=schema)
+        pq.write_table(table, path, row_group_size=2, write_page_checksum=True)
+    else:
+        path.write_bytes(b"".join(frame_record(encode_sequence_example(r)) for r in records))
+    return path
+
+
+def _absent(shard: Path) -> tuple[str, ...]:
+    return ("flow",) if shard.suffix == ".parquet" else ("flow_x", "flow_y")
+
+
+def test_every_record_equals_the_one_read_in_order(
+    shard: Path, assert_same_record: Callable[..., None]
+) -> None:
+    reader = open_shard(shard)
+    with shard.open("rb") as file:
+        in_order = list(read_shard(file, name=shard.name))
+    assert len(reader) == len(in_order) == 5
+    for index in (4, 0, 3, 3, 1, 2):
+        assert_same_record(reader.read(index, streams=STREAMS), in_order[index])
+
+
+def test_frames_come_in_the_order_asked_for(
+    shard: Path, records: list[ClipRecord], assert_same_record: Callable[..., None]
+) -> None:
+    frames = [5, 1, 1, 3]
+    whole, poses = records[2], records[2].poses
+    assert poses is not None
+    chosen = {name: getattr(poses, name)[frames] for name in PoseSequence.__dataclass_fields__}
+    expected = replace(
+        whole,
+        **{
+            name: tuple(getattr(whole, name)[t] for t in frames)
+            for name in ("rgb", "pose_overlay", "flow", "flow_x", "flow_y")
+        },
+        **{
+            name: getattr(whole, name)[frames]
+            for name in ("timestamps_us", "source_indices", "source_timestamps_us")
+        },
+        poses=None,
+    )
+    got = open_shard(shard).read(2, streams=STREAMS, frames=frames)
+    assert_same_record(replace(got, poses=None), expected, but=_absent(shard))
+    assert got.poses is not None
+    slots = got.poses.track_ids.shape[1]  # no more than these frames need
+    for name, values in chosen.items():
+        np.testing.assert_array_equal(getattr(got.poses, name), values[:, :slots])
+        assert not (chosen["track_ids"][:, slots:] >= 0).any()
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_only_the_streams_asked_for_are_present(shard: Path, stream: str) -> None:
+    record = open_shard(shard).read(1, streams=[stream])
+    present = record.stream_lengths().keys() - {"source_indices", "source_timestamps_us"}
+    flow = {"flow_x", "flow_y"} if shard.suffix == ".parquet" else {"flow"}
+    assert present == (flow if stream == "flow" else {stream})
+
+
+@pytest.mark.parametrize("frames", [[4], [-1], [0, 99]])
+def test_frame_that_the_clip_lacks_is_refused(shard: Path, frames: list[int]) -> None:
+    with pytest.raises(ShardError, match=r"must have the frames -?\d+ to -?\d+, got 4 frames"):
+        open_shard(shard).read(0, streams=["rgb"], frames=frames)
+
+
+def test_record_that_the_shard_lacks_is_refused(shard: Path) -> None:
+    with pytest.raises(ShardError, match=r"must have a record 5, got 5 records"):
+        open_shard(shard).read(5, streams=["rgb"])
+
+
+def test_missing_shard_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="shard must exist, got no file"):
+        open_shard(tmp_path / "gone.parquet")
+
+
+def test_damage_of_one_record_leaves_the_others_readable(shard: Path) -> None:
+    data = bytearray(shard.read_bytes())
+    data[data.index(b"rgb 7")] ^= 1  # only the last record has a frame 7
+    shard.write_bytes(data)
+    reader = open_shard(shard)
+    with pytest.raises(ShardError):
+        reader.read(4, streams=["rgb"])
+    assert reader.read(1, streams=["rgb"]).clip_id == "clip1"
+
+
+def test_file_cut_in_a_header_is_refused(records: list[ClipRecord], tmp_path: Path) -> None:
+    path = tmp_path / KINDS[0]
+    path.write_bytes(frame_record(encode_sequence_example(records[0])) + b"\x01\x02")
+    with pytest.raises(ShardError, match="record 1 of .* must be complete, got 2 bytes"):
+        open_shard(path)
+
+
+def test_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / KINDS[1]
+    path.write_bytes(b"PAR1 not really PAR1")
+    with pytest.raises(ShardError, match=r"must be a Parquet file, got"):
+        open_shard(path)
