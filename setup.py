@@ -6,6 +6,9 @@ from setuptools import setup
 
 PACKAGES = [
     "flow",
+    "perfnet",
+    "perfnet.data",
+    "perfnet.models",
     "pipelines",
     "pose",
     "renderers",

@@ -121,7 +121,7 @@ def test_damage_of_one_record_leaves_the_others_readable(shard: Path) -> None:
 def test_file_cut_in_a_header_is_refused(records: list[ClipRecord], tmp_path: Path) -> None:
     path = tmp_path / KINDS[0]
     path.write_bytes(frame_record(encode_sequence_example(records[0])) + b"\x01\x02")
-    with pytest.raises(ShardError, match="record 1 of .* must be complete, got 2 bytes"):
+    with pytest.raises(ShardError, match=r"record 1 of .* must be complete, got 2 bytes"):
         open_shard(path)
 
 

@@ -1,0 +1,162 @@
+"""One draw of window, crop, mirror flag and colours, shared by all streams of a sample."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal
+
+import numpy as np
+
+from perfnet.data.windows import Indices, Padding, random_window, spaced_window
+from renderers.pose import PoseRenderConfig
+from schemas.errors import ConfigError
+
+PoseSource = Literal["render", "stored"]
+PoseMirror = Literal["swap", "pixels"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ViewConfig:
+    """What part of a clip a model sees, and how it is varied.
+
+    Raises:
+        ConfigError: If a field breaks its rule.
+    """
+
+    num_frames: int = 64
+    """Consecutive frames."""
+    height: int = 224
+    """Height of the crop in pixels."""
+    width: int = 224
+    """Width of the crop in pixels (298 for UCF101 and HMDB51)."""
+    is_random: bool = True
+    """Random window, crop, mirroring, contrast and brightness; otherwise central and unchanged."""
+    mirror: bool = True
+    """Mirror half of the clips; off for labels that tell left from right. Random views only."""
+    contrast: float = 0.2
+    """Contrast factor is drawn from 1 - contrast to 1 + contrast. Random views only."""
+    brightness: float = 0.125
+    """Brightness offset, of full scale, is drawn from -brightness to brightness. Random views."""
+    num_views: int = 1
+    """Evenly spaced windows of a clip, each one sample. Central views only."""
+    padding: Padding = "last"
+    """Short clips: repeat the last frame, or the first and the last one equally."""
+    pose_source: PoseSource = "render"
+    """Draw poses from the keypoints, or take the frames drawn by `perfnet-prep`."""
+    pose_mirror: PoseMirror = "swap"
+    """Mirrored poses: swap left and right keypoints and draw, or mirror the drawn pixels."""
+    render: PoseRenderConfig | None = None
+    """How poses are drawn; None = as the run that wrote the shards."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "height", "width", "num_views"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"view.{name} must be >= 1, got {getattr(self, name)}")
+        for name in ("contrast", "brightness"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"view.{name} must be >= 0 and < 1, got {getattr(self, name)}")
+        if self.is_random and self.num_views > 1:
+            raise ConfigError(f"view.num_views must be 1 in a random view, got {self.num_views}")
+        if self.pose_source == "stored" and self.pose_mirror == "swap" and self.may_mirror:
+            raise ConfigError(
+                "view.pose_mirror must be pixels with pose_source=stored (drawn bars cannot swap "
+                "sides), got swap; say --view.pose-mirror pixels, or --view.no-mirror"
+            )
+
+    @property
+    def may_mirror(self) -> bool:
+        """Whether some clips are mirrored."""
+        return self.is_random and self.mirror
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class View:
+    """What is done to every stream of one sample."""
+
+    frames: Indices
+    """int64 [num_frames]: frame indices of the clip."""
+    down: float
+    """Place of the crop between the top (0) and the bottom (1) of the frame."""
+    right: float
+    """Place of the crop between the left (0) and the right (1) of the frame, before mirroring."""
+    is_mirrored: bool
+    contrast: float
+    """Factor about mid-grey."""
+    brightness: float
+    """Offset in grey levels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Crop:
+    """The crop of a view in frames of a known size, in pixels."""
+
+    scale: float
+    """The frame is resized by this factor first, so that the crop fits into it; 1 = not."""
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def clip_rng(seed: int, epoch: int, clip_id: str) -> np.random.Generator:
+    """Return the random numbers of one clip in one epoch: whoever asks, whenever."""
+    digest = blake2b(f"{seed}/{epoch}/{clip_id}".encode(), digest_size=16).digest()
+    return np.random.default_rng(int.from_bytes(digest, "big"))
+
+
+def random_view(config: ViewConfig, *, num_frames: int, rng: np.random.Generator) -> View:
+    """Draw window, crop, mirror flag and colours of one sample.
+
+    Args:
+        config: Sizes and ranges.
+        num_frames: Frames of the clip.
+        rng: From `clip_rng`.
+    """
+    return View(
+        frames=random_window(num_frames, config.num_frames, padding=config.padding, rng=rng),
+        down=float(rng.uniform()),
+        right=float(rng.uniform()),
+        is_mirrored=bool(rng.integers(0, 2)) and config.mirror,
+        contrast=float(rng.uniform(1 - config.contrast, 1 + config.contrast)),
+        brightness=float(rng.uniform(-config.brightness, config.brightness) * 255),
+    )
+
+
+def central_view(config: ViewConfig, *, num_frames: int, view: int = 0) -> View:
+    """Return one of the evenly spaced windows of a clip, its central crop and its own colours.
+
+    Args:
+        config: Sizes; `num_views` windows.
+        num_frames: Frames of the clip.
+        view: Which window, 0 <= view < num_views.
+    """
+    frames = spaced_window(
+        num_frames,
+        config.num_frames,
+        padding=config.padding,
+        view=view,
+        num_views=config.num_views,
+    )
+    return View(frames=frames, down=0.5, right=0.5, is_mirrored=False, contrast=1.0, brightness=0.0)
+
+
+def place_crop(view: View, config: ViewConfig, *, height: int, width: int) -> Crop:
+    """Return where the crop of a view lies in frames of a size.
+
+    A frame smaller than the crop is resized until the crop fits into it.
+
+    Args:
+        view: The view.
+        config: Size of the crop.
+        height: Height of the frames in pixels.
+        width: Width of the frames in pixels.
+    """
+    scale = max(1.0, config.height / height, config.width / width)
+    spare_rows = max(0, round(height * scale) - config.height)
+    spare_columns = max(0, round(width * scale) - config.width)
+    return Crop(
+        scale=scale,
+        top=min(spare_rows, int(view.down * (spare_rows + 1))),
+        left=min(spare_columns, int(view.right * (spare_columns + 1))),
+        height=config.height,
+        width=config.width,
+    )

@@ -1,0 +1,56 @@
+"""Samples to a batch, without the corrupt ones; batches to what a model takes."""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict, cast
+
+import torch
+
+from perfnet.data.shard_dataset import ClipSample, Modality
+
+
+class ClipBatch(TypedDict, total=False):
+    """A batch of B clips; streams as in `ClipSample` with a first axis of B."""
+
+    clip_id: list[str]
+    label: torch.Tensor
+    """int64 [B]."""
+    rgb: torch.Tensor
+    flow: torch.Tensor
+    pose: torch.Tensor
+    corrupt: list[str]
+    """What was left out, one text per clip."""
+
+
+def collate_clips(samples: Sequence[ClipSample]) -> ClipBatch:
+    """Return the batch of the samples that could be read; the others are named in `corrupt`.
+
+    Args:
+        samples: At least one. If none could be read, the batch holds no stream and B is 0.
+    """
+    sound: list[Any] = [sample for sample in samples if "corrupt" not in sample]
+    names = [name for name in ("rgb", "flow", "pose") if sound and name in sound[0]]
+    batch: dict[str, Any] = {
+        "clip_id": [sample["clip_id"] for sample in sound],
+        "label": torch.tensor([sample["label"] for sample in sound], dtype=torch.int64),
+        "corrupt": [sample["corrupt"] for sample in samples if "corrupt" in sample],
+    }
+    batch.update({name: torch.stack([sample[name] for sample in sound]) for name in names})
+    return cast("ClipBatch", batch)
+
+
+def to_model_input(
+    codes_bthwc: torch.Tensor, modality: Modality, *, signed: bool = False
+) -> torch.Tensor:
+    """Return a stream as a model takes it.
+
+    Args:
+        codes_bthwc: uint8 [B, T, H, W, C], on any device.
+        modality: Which stream.
+        signed: Colours from -1 to 1 (S3D) instead of 0 to 1 (R3D). Flow is always signed:
+            1 is the bound of the stored flow.
+
+    Returns:
+        float32 [B, C, T, H, W], laid out as channels_last_3d.
+    """
+    clip_bcthw = codes_bthwc.permute(0, 4, 1, 2, 3).float().div_(255)
+    return clip_bcthw.mul_(2).sub_(1) if signed or modality == "flow" else clip_bcthw

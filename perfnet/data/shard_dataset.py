@@ -1,0 +1,239 @@
+"""A torch data set over the shards of `perfnet-prep`: one augmented clip per index."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypedDict, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from perfnet.data.augment import (
+    Crop,
+    View,
+    ViewConfig,
+    central_view,
+    clip_rng,
+    place_crop,
+    random_view,
+)
+from perfnet.data.shard_folder import open_shard_folder
+from perfnet.data.streams import load_flow, load_rgb, load_rgb_and_pose, load_stored_pose
+from renderers.pose import PoseRenderConfig
+from schemas.clip_record import ClipRecord, Stream
+from schemas.errors import ConfigError, PrepError, RecordError, ShardError
+from schemas.labels import LabelMap
+from schemas.outcome import Outcome
+from schemas.shard_reader import ShardReader, open_shard
+
+Modality = Literal["rgb", "flow", "pose"]
+ShardFormat = Literal["tfrecord", "parquet"]
+OnCorrupt = Literal["error", "skip"]
+
+UInt8 = npt.NDArray[np.uint8]
+
+_OPEN_SHARDS = 64  # their indices of records are kept
+
+
+class SampleKey(NamedTuple):
+    """Which sample: a clip, the epoch that seeds its augmentation, and the central view."""
+
+    clip: int
+    epoch: int = 0
+    view: int = 0
+
+
+class ClipSample(TypedDict, total=False):
+    """One sample; a stream that was not asked for is absent."""
+
+    clip_id: str
+    label: int
+    """-1 without a label."""
+    rgb: torch.Tensor
+    """uint8 [T, H, W, 3]."""
+    flow: torch.Tensor
+    """uint8 [T, H, W, 2], codes of (dx, dy); 0 = -bound, 255 = +bound."""
+    pose: torch.Tensor
+    """uint8 [T, H, W, 3], frames with poses drawn on them."""
+    corrupt: str
+    """Why the record cannot be read, instead of streams (`on_corrupt="skip"`)."""
+
+
+class ShardDataset(Dataset[ClipSample]):
+    """Clips of a finished output folder of `perfnet-prep build`.
+
+    All streams of a sample share window, crop and mirror flag. The augmentation of a clip depends
+    on seed, epoch and clip id alone, not on workers or order.
+
+    Args:
+        folder: Local output folder.
+        modalities: Streams of a sample.
+        view: Window, crop and augmentation.
+        seed: Seed of the augmentation.
+        shard_format: Kind of shards to read; None = Parquet if there, else TFRecord.
+        on_corrupt: A record that cannot be read is an error, or a sample that says so in
+            `corrupt`, which `collate_clips` drops and names.
+
+    Raises:
+        ConfigError: If the folder cannot be used or does not hold what is asked for.
+        ShardError: If its metadata is damaged.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        modalities: Sequence[Modality] = ("rgb",),
+        view: ViewConfig | None = None,
+        seed: int = 0,
+        shard_format: ShardFormat | None = None,
+        on_corrupt: OnCorrupt = "error",
+    ) -> None:
+        self._folder = open_shard_folder(Path(folder))
+        self._modalities = tuple(modalities)
+        self._view = view or ViewConfig()
+        self._seed = seed
+        self._on_corrupt = on_corrupt
+        run = self._folder.run
+        self._format = shard_format or ("parquet" if "parquet" in run.formats else "tfrecord")
+        if self._format not in run.formats:
+            have = ", ".join(run.formats)
+            raise ConfigError(
+                f"shard_format must be one that {folder} has, {have}, got {self._format}"
+            )
+        self._streams = _streams_of(self._modalities, self._view, run.config)
+        self._render = self._view.render or PoseRenderConfig(**run.config["render"])
+        self._readers: dict[int, ShardReader] = {}
+
+    def __len__(self) -> int:
+        """Return the number of samples: clips times views."""
+        return len(self._folder) * self._view.num_views
+
+    @property
+    def labels(self) -> LabelMap:
+        """Label texts in index order."""
+        return self._folder.run.labels
+
+    @property
+    def label_indices(self) -> Sequence[int]:
+        """Label index of every clip, -1 without one."""
+        indices: list[int] = self._folder.label_indices.tolist()
+        return indices
+
+    @property
+    def clip_ids(self) -> Sequence[str]:
+        """Id of every clip."""
+        ids: list[str] = self._folder.clip_ids.to_pylist()
+        return ids
+
+    @property
+    def shard_sizes(self) -> list[int]:
+        """Number of clips in each shard that has any, in the order of the clips."""
+        _, counts = np.unique(self._folder.shards, return_counts=True)
+        return [int(count) for count in counts]
+
+    def __getitem__(self, key: int | SampleKey) -> ClipSample:
+        """Return one sample.
+
+        Args:
+            key: A `SampleKey`, or a plain number of epoch 0: clips one after the other, all of the
+                first view, then all of the next.
+
+        Raises:
+            RecordError, ShardError: If the record cannot be read and `on_corrupt="error"`.
+        """
+        if not isinstance(key, SampleKey):
+            view, clip = divmod(int(key), len(self._folder))
+            if not 0 <= view < self._view.num_views:
+                raise IndexError(f"index must be < {len(self)}, got {key}")
+            key = SampleKey(clip=clip, view=view)
+        clip_id = self._folder.clip_ids[key.clip].as_py()
+        sample = ClipSample(clip_id=clip_id, label=int(self._folder.label_indices[key.clip]))
+        try:
+            sample.update(self._load(key, clip_id))
+        except PrepError as error:
+            if self._on_corrupt == "error":
+                raise
+            sample["corrupt"] = str(error)
+        return sample
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Open shards stay in their process."""
+        return {**self.__dict__, "_readers": {}}
+
+    def _load(self, key: SampleKey, clip_id: str) -> ClipSample:
+        config, num_frames = self._view, int(self._folder.num_frames[key.clip])
+        if config.is_random:
+            rng = clip_rng(self._seed, key.epoch, clip_id)
+            view = random_view(config, num_frames=num_frames, rng=rng)
+        else:
+            view = central_view(config, num_frames=num_frames, view=key.view)
+        frames, inverse = np.unique(view.frames, return_inverse=True)
+        record = self._read(key.clip, clip_id, frames.tolist())
+        crop = place_crop(view, config, height=record.height, width=record.width)
+        try:
+            arrays = self._load_streams(record, view, crop)
+        except ValueError as error:
+            raise RecordError(clip_id, Outcome.FAILED, str(error)) from error
+        if len(frames) < len(inverse):  # a short clip: repeat what was decoded once
+            arrays = {name: array[inverse] for name, array in arrays.items()}
+        streams = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return cast("ClipSample", streams)
+
+    def _load_streams(self, record: ClipRecord, view: View, crop: Crop) -> dict[str, UInt8]:
+        wanted, config = self._modalities, self._view
+        arrays: dict[str, UInt8] = {}
+        if "pose" in wanted and config.pose_source == "render":
+            render, mirror = self._render, config.pose_mirror
+            rgb, pose = load_rgb_and_pose(record, view, crop, render=render, mirror=mirror)
+            arrays = {"rgb": rgb, "pose": pose} if "rgb" in wanted else {"pose": pose}
+        elif "rgb" in wanted:
+            arrays["rgb"] = load_rgb(record, view, crop)
+        if "pose" in wanted and config.pose_source == "stored":
+            arrays["pose"] = load_stored_pose(record, view, crop)
+        if "flow" in wanted:
+            arrays["flow"] = load_flow(record, view, crop)
+        return arrays
+
+    def _read(self, index: int, clip_id: str, frames: list[int]) -> ClipRecord:
+        shard = int(self._folder.shards[index])
+        reader = self._readers.get(shard)
+        if reader is None:
+            if len(self._readers) >= _OPEN_SHARDS:
+                self._readers.pop(next(iter(self._readers)))
+            path = self._folder.path / self._folder.run.shard_name(shard, self._format)
+            reader = self._readers[shard] = open_shard(path)
+        place = int(self._folder.places[index])
+        record = reader.read(place, streams=self._streams, frames=frames)
+        if record.clip_id != clip_id:
+            raise ShardError(f"shard {shard} must hold {clip_id} at {place}, got {record.clip_id}")
+        return record
+
+
+def _streams_of(
+    modalities: Sequence[Modality], view: ViewConfig, run_config: dict[str, Any]
+) -> tuple[Stream, ...]:
+    """Streams of a record that the modalities are made of.
+
+    Raises:
+        ConfigError: If the shards lack one.
+    """
+    if not modalities or len(set(modalities)) != len(modalities):
+        rule = "modalities must name at least one, each once"
+        raise ConfigError(f"{rule}, got {list(modalities)}")
+    stored = tuple(run_config["modalities"])
+    needed: dict[str, None] = {}
+    for modality in modalities:
+        streams: tuple[str, ...] = (modality,)
+        if modality == "pose":
+            streams = ("rgb", "poses") if view.pose_source == "render" else ("pose_overlay",)
+        needed.update(dict.fromkeys(streams))
+        for source in {"rgb" if stream == "rgb" else modality for stream in streams}:
+            if source not in stored:
+                have = ", ".join(stored)
+                raise ConfigError(
+                    f"modality {modality} must be in the shards, got shards of {have}; "
+                    f"build them with --modalities {' '.join((*stored, source))}"
+                )
+    return tuple(needed)  # type: ignore[arg-type]
