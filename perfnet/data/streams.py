@@ -26,8 +26,8 @@ def load_rgb(record: ClipRecord, view: View, crop: Crop) -> UInt8:
     """Return uint8 [T, height, width, 3]: frames with contrast and brightness applied."""
     crops = _empty_clip(len(record.rgb), 3, crop)
     for t, jpeg in enumerate(record.rgb):
-        frame = _resize(decode_jpeg(jpeg), crop)
-        _put(crops, t, _recolor(_cut(frame, crop), view), view)
+        _put(crops, t, _cut(_resize(decode_jpeg(jpeg), crop), crop), view)
+    _recolor(crops, view)
     return crops
 
 
@@ -77,9 +77,10 @@ def load_rgb_and_pose(
     pose = np.empty_like(rgb)
     for t, jpeg in enumerate(record.rgb):
         frame = _resize(decode_jpeg(jpeg), crop)
-        shown = _cut(frame, crop)
-        shown[:] = _recolor(shown, view)  # before drawing: the bars keep their colours
+        shown = np.ascontiguousarray(_cut(frame, crop))
+        _recolor(shown, view)  # before drawing: the bars keep their colours
         _put(rgb, t, shown, view)
+        _cut(frame, crop)[:] = shown
         used = poses.track_ids[t] >= 0
         drawn = render_pose(
             frame,
@@ -144,13 +145,16 @@ def _empty_clip(num_frames: int, channels: int, crop: Crop) -> UInt8:
 
 def _put(crops: UInt8, t: int, image: UInt8, view: View) -> None:
     """Store frame t, mirrored if the sample is."""
-    crops[t] = image[:, ::-1] if view.is_mirrored else image
+    if view.is_mirrored:
+        cv2.flip(image, 1, dst=crops[t])
+    else:
+        crops[t] = image
 
 
-def _recolor(image: UInt8, view: View) -> UInt8:
-    """Grey level to grey level: contrast about mid-grey, then brightness."""
+def _recolor(pixels: UInt8, view: View) -> None:
+    """Change grey levels in place: contrast about mid-grey, then brightness."""
     if view.contrast == 1.0 and view.brightness == 0.0:
-        return image
-    levels = (np.arange(256) - 127.5) * view.contrast + 127.5 + view.brightness
-    table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.LUT(image, table), np.uint8)
+        return
+    flat = pixels.reshape(len(pixels), -1)
+    offset = 127.5 * (1 - view.contrast) + view.brightness
+    cv2.addWeighted(flat, view.contrast, flat, 0.0, offset, dst=flat)

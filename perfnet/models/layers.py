@@ -1,0 +1,123 @@
+"""Pieces that the 3D networks share: padded convolutions and pools, self-gating.
+
+Axes of tensors: b batch, c channels, t frames, h rows, w columns.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import nn
+
+Padding = Literal["symmetric", "tf_same"]
+"""`symmetric` pads k // 2 on both sides; `tf_same` pads as TensorFlow does, one more behind than
+before where the padding is odd. Shapes are the same; features of a loaded checkpoint are not."""
+
+Size3 = tuple[int, int, int]
+
+
+class Conv3d(nn.Conv3d):
+    """A 3D convolution with either padding; truncated-normal initialisation.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: (t, h, w).
+        stride: (t, h, w).
+        padding: Kind of padding.
+        bias: Whether there is one.
+
+    References:
+        Initialisation: He-style variance scaling 1 / fan_in, truncated at two standard
+        deviations, as TF Model Garden's `VarianceScaling`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: Size3,
+        *,
+        stride: Size3 = (1, 1, 1),
+        padding: Padding = "symmetric",
+        bias: bool = False,
+    ) -> None:
+        is_same = padding == "tf_same"
+        pad = (0, 0, 0) if is_same else tuple(size // 2 for size in kernel)
+        super().__init__(in_channels, out_channels, kernel, stride=stride, padding=pad, bias=bias)
+        self._is_tf_same = is_same
+        fan_in = in_channels * kernel[0] * kernel[1] * kernel[2]
+        # .8796 is the standard deviation of a normal distribution cut at two of its own.
+        deviation = fan_in**-0.5 / 0.87962566103423978
+        nn.init.trunc_normal_(self.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x_bcthw: torch.Tensor) -> torch.Tensor:
+        """[b, in, t, h, w] -> [b, out, t / stride, h / stride, w / stride]."""
+        if self._is_tf_same:
+            x_bcthw = pad_tf_same(x_bcthw, self.kernel_size, self.stride)
+        return super().forward(x_bcthw)
+
+
+class MaxPool3d(nn.Module):
+    """A 3D maximum with either padding; the padding never wins."""
+
+    def __init__(self, kernel: Size3, *, stride: Size3, padding: Padding = "symmetric") -> None:
+        super().__init__()
+        self.kernel, self.stride, self.padding = kernel, stride, padding
+
+    def forward(self, x_bcthw: torch.Tensor) -> torch.Tensor:
+        """[b, c, t, h, w] -> [b, c, t / stride, h / stride, w / stride]."""
+        if self.padding == "tf_same":
+            x_bcthw = pad_tf_same(x_bcthw, self.kernel, self.stride, value=float("-inf"))
+            return F.max_pool3d(x_bcthw, self.kernel, self.stride)
+        pad = tuple((size - 1) // 2 for size in self.kernel)
+        return F.max_pool3d(x_bcthw, self.kernel, self.stride, padding=pad)
+
+
+class SelfGating(nn.Module):
+    """y = x * sigmoid(W mean(x) + b) with the mean over frames, rows and columns.
+
+    Args:
+        channels: Channels of x.
+        bias: Whether b is there.
+
+    References:
+        Xie et al. 2018 (S3D-G), section 4.4. Weights start near zero, gates near one half.
+    """
+
+    def __init__(self, channels: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.transform = nn.Linear(channels, channels, bias=bias)
+        nn.init.trunc_normal_(self.transform.weight, std=0.01, a=-0.02, b=0.02)
+        if bias:
+            nn.init.zeros_(self.transform.bias)
+
+    def forward(self, x_bcthw: torch.Tensor) -> torch.Tensor:
+        """[b, c, t, h, w] -> the same."""
+        gate_bc = torch.sigmoid(self.transform(x_bcthw.mean(dim=(2, 3, 4))))
+        return x_bcthw * gate_bc[:, :, None, None, None]
+
+
+def pad_tf_same(
+    x_bcthw: torch.Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], *, value: float = 0.0
+) -> torch.Tensor:
+    """Return x padded so that the output has ceil(size / stride) entries, as TensorFlow's SAME."""
+    pads: list[int] = []
+    for size, k, s in zip(
+        reversed(x_bcthw.shape[2:]), reversed(kernel), reversed(stride), strict=True
+    ):
+        total = max((-(-size // s) - 1) * s + k - size, 0)
+        pads += [total // 2, total - total // 2]
+    return F.pad(x_bcthw, pads, value=value) if any(pads) else x_bcthw
+
+
+def scaled_channels(channels: int, multiplier: float) -> int:
+    """Return the number of channels of a narrower network: a multiple of 4, at least 4."""
+    return channels if multiplier == 1.0 else max(4, round(channels * multiplier / 4) * 4)
+
+
+def scaled_depth(number: int, multiplier: float) -> int:
+    """Return the number of blocks of a shallower stage, at least 1."""
+    return max(1, round(number * multiplier))
