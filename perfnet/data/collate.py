@@ -5,13 +5,15 @@ from typing import Any, TypedDict, cast
 
 import torch
 
-from perfnet.data.shard_dataset import ClipSample, Modality
+from perfnet.data.shard_dataset import ClipSample
+from perfnet.modality import Modality
 
 
 class ClipBatch(TypedDict, total=False):
     """A batch of B clips; streams as in `ClipSample` with a first axis of B."""
 
     clip_id: list[str]
+    epoch: list[int]
     label: torch.Tensor
     """int64 [B]."""
     rgb: torch.Tensor
@@ -31,6 +33,7 @@ def collate_clips(samples: Sequence[ClipSample]) -> ClipBatch:
     names = [name for name in ("rgb", "flow", "pose") if sound and name in sound[0]]
     batch: dict[str, Any] = {
         "clip_id": [sample["clip_id"] for sample in sound],
+        "epoch": [sample["epoch"] for sample in sound],
         "label": torch.tensor([sample["label"] for sample in sound], dtype=torch.int64),
         "corrupt": [sample["corrupt"] for sample in samples if "corrupt" in sample],
     }

@@ -20,6 +20,7 @@ from perfnet.data.augment import (
 )
 from perfnet.data.shard_folder import open_shard_folder
 from perfnet.data.streams import load_flow, load_rgb, load_rgb_and_pose, load_stored_pose
+from perfnet.modality import Modality
 from renderers.pose import PoseRenderConfig
 from schemas.clip_record import ClipRecord, Stream
 from schemas.errors import ConfigError, PrepError, RecordError, ShardError
@@ -27,7 +28,6 @@ from schemas.labels import LabelMap
 from schemas.outcome import Outcome
 from schemas.shard_reader import ShardReader, open_shard
 
-Modality = Literal["rgb", "flow", "pose"]
 ShardFormat = Literal["tfrecord", "parquet"]
 OnCorrupt = Literal["error", "skip"]
 
@@ -48,6 +48,8 @@ class ClipSample(TypedDict, total=False):
     """One sample; a stream that was not asked for is absent."""
 
     clip_id: str
+    epoch: int
+    """The epoch that seeded its augmentation."""
     label: int
     """-1 without a label."""
     rgb: torch.Tensor
@@ -149,7 +151,8 @@ class ShardDataset(Dataset[ClipSample]):
                 raise IndexError(f"index must be < {len(self)}, got {key}")
             key = SampleKey(clip=clip, view=view)
         clip_id = self._folder.clip_ids[key.clip].as_py()
-        sample = ClipSample(clip_id=clip_id, label=int(self._folder.label_indices[key.clip]))
+        label = int(self._folder.label_indices[key.clip])
+        sample = ClipSample(clip_id=clip_id, epoch=key.epoch, label=label)
         try:
             sample.update(self._load(key, clip_id))
         except PrepError as error:

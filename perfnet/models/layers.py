@@ -3,11 +3,14 @@
 Axes of tensors: b batch, c channels, t frames, h rows, w columns.
 """
 
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Literal, Protocol, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 Padding = Literal["symmetric", "tf_same"]
 """`symmetric` pads k // 2 on both sides; `tf_same` pads as TensorFlow does, one more behind than
@@ -98,6 +101,50 @@ class SelfGating(nn.Module):
         """[b, c, t, h, w] -> the same."""
         gate_bc = torch.sigmoid(self.transform(x_bcthw.mean(dim=(2, 3, 4))))
         return x_bcthw * gate_bc[:, :, None, None, None]
+
+
+class ClipModel(Protocol):
+    """What every network of the registry offers."""
+
+    saves_memory: bool
+    """Whether stages are computed again in the backward pass instead of kept."""
+
+    def features(self, clip_bcthw: torch.Tensor) -> torch.Tensor:
+        """Return the last feature maps [b, c, t, h, w]."""
+        ...
+
+    def forward(self, clip_bcthw: torch.Tensor) -> torch.Tensor:
+        """Return the logits [b, k]."""
+        ...
+
+
+def run_stage(model: ClipModel, stage: nn.Module, x_bcthw: torch.Tensor) -> torch.Tensor:
+    """Return stage(x), without keeping what lies inside if the model saves memory.
+
+    The second computation leaves the running statistics of batch norms alone.
+    """
+    if not (model.saves_memory and torch.is_grad_enabled() and stage.training):
+        return cast("torch.Tensor", stage(x_bcthw))
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _statistics_held(stage)
+
+    result = checkpoint(stage, x_bcthw, use_reentrant=False, context_fn=contexts)
+    return cast("torch.Tensor", result)
+
+
+@contextmanager
+def _statistics_held(stage: nn.Module) -> Iterator[None]:
+    norms = [module for module in stage.modules() if isinstance(module, nn.BatchNorm3d)]
+    held = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+        norm.num_batches_tracked = None
+    try:
+        yield
+    finally:
+        for norm, momentum, count in held:
+            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 def pad_tf_same(

@@ -14,6 +14,7 @@ from perfnet.models.layers import (
     MaxPool3d,
     Padding,
     SelfGating,
+    run_stage,
     scaled_channels,
     scaled_depth,
 )
@@ -35,7 +36,7 @@ class R3DConfig:
     """3 for frames, 2 for flow."""
     gate_position: GatePosition = "residual"
     """Where a stage is gated: on the residual branch of its last cell before the sum (official
-    code), after its last cell (text of the paper), on the residual branch of every cell, nowhere."""
+    code), after its last cell (text of the paper), on the branch of every cell, or nowhere."""
     padding: Padding = "symmetric"
     """`tf_same` for weights from TF Model Garden."""
     dropout: float = 0.2
@@ -128,6 +129,7 @@ class R3D(nn.Module):
     def __init__(self, config: R3DConfig) -> None:
         super().__init__()
         self.config = config
+        self.saves_memory = False
         padding, width = config.padding, config.width_multiplier
         channels = scaled_channels(64, width)
         self.stem = nn.Sequential(
@@ -148,9 +150,9 @@ class R3D(nn.Module):
 
     def features(self, clip_bcthw: torch.Tensor) -> torch.Tensor:
         """Return the maps of the last stage: [b, 2048, t, h / 32, w / 32]."""
-        x_bcthw = self.stem(clip_bcthw)
+        x_bcthw = run_stage(self, self.stem, clip_bcthw)
         for stage in self.stages:
-            x_bcthw = stage(x_bcthw)
+            x_bcthw = run_stage(self, stage, x_bcthw)
         return x_bcthw
 
     def forward(self, clip_bcthw: torch.Tensor) -> torch.Tensor:

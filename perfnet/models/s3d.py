@@ -15,6 +15,7 @@ from perfnet.models.layers import (
     Padding,
     SelfGating,
     Size3,
+    run_stage,
     scaled_channels,
     scaled_depth,
 )
@@ -216,6 +217,7 @@ class S3D(nn.Module):
     def __init__(self, config: S3DConfig) -> None:
         super().__init__()
         self.config = config
+        self.saves_memory = False
         traits, width = VARIANTS[config.variant], config.width_multiplier
         stem, wide = scaled_channels(64, width), scaled_channels(192, width)
         self.stem: nn.Module
@@ -247,7 +249,7 @@ class S3D(nn.Module):
         x_bcthw = self.pool2(self.stem(clip_bcthw))
         x_bcthw = self.gate2c(self.conv2c(self.conv2b(x_bcthw)))
         for stage in self.stages:
-            x_bcthw = stage(x_bcthw)
+            x_bcthw = run_stage(self, stage, x_bcthw)
         return x_bcthw
 
     def forward(self, clip_bcthw: torch.Tensor) -> torch.Tensor:

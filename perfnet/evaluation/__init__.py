@@ -1,0 +1,1 @@
+"""Predictions, their fusion and what they are worth."""

@@ -1,0 +1,1 @@
+"""One training loop: schedule, objective, checkpoints, presets."""

@@ -1,0 +1,154 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from perfnet.errors import TrainingError
+from perfnet.modality import Modality
+from perfnet.models.registry import ModelConfig, make_model, model_config_from_plain
+from schemas.errors import ConfigError
+
+CHECKPOINT_FORMAT = 1
+_NAME = re.compile(r"step-(\d{8})\.pt")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCard:
+    """What a network is and what its outputs mean; part of every checkpoint."""
+
+    model: ModelConfig
+    modality: Modality
+    in_channels: int
+    labels: tuple[str, ...]
+    """Label texts in the order of the logits."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A file that `save_checkpoint` wrote."""
+
+    card: ModelCard
+    weights: Mapping[str, torch.Tensor]
+    training: Mapping[str, Any]
+    """step, optimizer, random numbers and configuration of the run."""
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Return the file of the checkpoint after so many steps."""
+    return folder / f"step-{step:08d}.pt"
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a folder, oldest first; [] if there is none."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def save_checkpoint(
+    path: Path, *, card: ModelCard, weights: Mapping[str, torch.Tensor], training: dict[str, Any]
+) -> None:
+    """Write a checkpoint that appears under its name only when it is complete.
+
+    Args:
+        path: Final name; its folder is made if need be.
+        card: The network.
+        weights: Its state.
+        training: Plain values and tensors that the run needs to go on.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        values = {"format": CHECKPOINT_FORMAT, "card": asdict(card), "weights": dict(weights)}
+        torch.save({**values, "training": training}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint into CPU memory; nothing in it is executed.
+
+    Args:
+        path: A checkpoint, or a folder whose newest one is taken.
+
+    Raises:
+        ConfigError: If there is no such file.
+        TrainingError: If it is damaged or was made by another format.
+    """
+    if path.is_dir():
+        found = list_checkpoints(path) or list_checkpoints(path / "checkpoints")
+        if not found:
+            raise ConfigError(f"checkpoint must be a file or a folder with one, got {path}")
+        path = found[-1]
+    if not path.is_file():
+        raise ConfigError(f"checkpoint must exist, got no file {path}")
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+        if values["format"] != CHECKPOINT_FORMAT:
+            wanted = f"format {CHECKPOINT_FORMAT}"
+            raise TrainingError(f"{path} must have {wanted}, got {values['format']}")
+        card = values["card"]
+        return Checkpoint(
+            card=ModelCard(
+                model=model_config_from_plain(card["model"]),
+                modality=card["modality"],
+                in_channels=card["in_channels"],
+                labels=tuple(card["labels"]),
+            ),
+            weights=values["weights"],
+            training=values["training"],
+        )
+    except (RuntimeError, KeyError, TypeError, EOFError, ValueError, OSError) as error:
+        raise TrainingError(
+            f"{path} must be a checkpoint of perfnet-train, got one that cannot be read ({error}); "
+            "delete it, and the run goes on from the one before"
+        ) from error
+
+
+def restore_model(checkpoint: Checkpoint) -> nn.Module:
+    """Return the network of a checkpoint with its weights, in evaluation mode."""
+    card = checkpoint.card
+    model = make_model(card.model, num_classes=len(card.labels), in_channels=card.in_channels)
+    model.load_state_dict(dict(checkpoint.weights))
+    return model.eval()
+
+
+def start_from(model: nn.Module, checkpoint: Checkpoint) -> list[str]:
+    """Load the weights that fit into a network; a head of other classes is left as it is.
+
+    Args:
+        model: The new network. Modified.
+        checkpoint: Where its weights come from.
+
+    Returns:
+        Names of the weights that were not loaded: those of the head, or none.
+
+    Raises:
+        ConfigError: If anything but the head differs.
+    """
+    own = model.state_dict()
+    given = checkpoint.weights
+    left = [name for name in own if name not in given or own[name].shape != given[name].shape]
+    wrong = [name for name in left if not name.startswith("head.")]
+    wrong += [name for name in given if name not in own]
+    if wrong:
+        raise ConfigError(
+            f"init must be a checkpoint of the same network, got one that differs in {wrong[0]} "
+            f"and {len(wrong) - 1} more"
+        )
+    model.load_state_dict(cast("Any", {**own, **{k: given[k] for k in own if k not in left}}))
+    return left
+
+
+def prune_checkpoints(folder: Path, *, keep: int) -> None:
+    """Delete all but the newest checkpoints of a folder."""
+    for path in list_checkpoints(folder)[:-keep]:
+        path.unlink()

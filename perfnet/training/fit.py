@@ -1,0 +1,336 @@
+"""The training loop of every network, teacher or student."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import nn
+from torch.utils.data import DataLoader
+
+from perfnet.data.collate import ClipBatch, collate_clips, to_model_input
+from perfnet.data.loader import start_worker
+from perfnet.data.order import OrderConfig, ShuffledBatches
+from perfnet.data.shard_dataset import ShardDataset
+from perfnet.errors import TrainingError
+from perfnet.evaluation.evaluate import EvalConfig, predict
+from perfnet.evaluation.metrics import Accuracy, accuracy_of
+from perfnet.modality import channels_of
+from perfnet.models.registry import is_signed, make_model
+from perfnet.training.checkpoint import (
+    ModelCard,
+    checkpoint_path,
+    list_checkpoints,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+    start_from,
+)
+from perfnet.training.config import FitConfig
+from perfnet.training.objective import CrossEntropy, Loss, Objective
+from perfnet.training.scalar_log import open_scalar_log
+from perfnet.training.schedule import learning_rate_at
+from schemas.errors import ConfigError
+
+LOGGER = logging.getLogger("perfnet_train")
+
+
+def fit(config: FitConfig, *, objective: Objective | None = None) -> Path:
+    """Train a network; go on from the newest checkpoint of the output folder if there is one.
+
+    Args:
+        config: The run.
+        objective: What to train for; None = labels alone.
+
+    Returns:
+        The last checkpoint.
+
+    Raises:
+        ConfigError: If shards, labels or checkpoints do not fit the configuration.
+        TrainingError: If the loss is not finite.
+    """
+    run = _Run(config, objective or CrossEntropy())
+    total_steps = config.schedule.total_steps
+    batches = run.batches(total_steps)
+    run.model.train()
+    for step in range(run.first_step, total_steps):
+        learning_rate = run.set_learning_rate(step)
+        parts: dict[str, float] = {}
+        for _ in range(config.accumulate):
+            batch = next(batches)
+            with run.accelerator.accumulate(run.model):
+                loss = run.forward(batch)
+                run.check_finite(loss, step, batch)
+                run.accelerator.backward(loss.total)
+                if config.optimizer.clip_norm and run.accelerator.sync_gradients:
+                    run.accelerator.clip_grad_norm_(
+                        run.model.parameters(), config.optimizer.clip_norm
+                    )
+                run.optimizer.step()
+                run.optimizer.zero_grad()
+            for name, value in {"loss": float(loss.total.detach()), **loss.parts}.items():
+                parts[name] = parts.get(name, 0.0) + value / config.accumulate
+        run.log(step, {**parts, "learning_rate": learning_rate})
+        done = step + 1
+        if done % config.checkpoint_every == 0 or done == total_steps:
+            run.save(done)
+        if done == total_steps or (config.evaluate_every and done % config.evaluate_every == 0):
+            run.evaluate(done)
+    run.close()
+    return checkpoint_path(run.checkpoints, total_steps)
+
+
+class _Run:
+    """The objects of a run: data, network, optimiser, log."""
+
+    def __init__(self, config: FitConfig, objective: Objective) -> None:
+        self.config, self.objective = config, objective
+        self.accelerator = Accelerator(
+            mixed_precision="bf16" if config.precision == "bf16" else "no",
+            gradient_accumulation_steps=config.accumulate,
+        )
+        self.checkpoints = config.output / "checkpoints"
+        modalities = tuple(dict.fromkeys((config.modality, *objective.extra_modalities)))
+        self.dataset = ShardDataset(
+            config.shards,
+            modalities=modalities,
+            view=config.view,
+            seed=config.seed,
+            on_corrupt=config.on_corrupt,
+        )
+        _check_labelled(self.dataset, config.shards)
+        self.card = ModelCard(
+            model=config.model,
+            modality=config.modality,
+            in_channels=channels_of(config.modality),
+            labels=self.dataset.labels.texts,
+        )
+        set_seed(config.seed)
+        model = make_model(
+            config.model, num_classes=len(self.card.labels), in_channels=self.card.in_channels
+        )
+        if config.init is not None:
+            start_from(model, load_checkpoint(config.init))
+        model.saves_memory = config.save_memory
+        if config.channels_last:
+            model = model.to(memory_format=torch.channels_last_3d)
+        self.bare_model = model
+        optimizer = _make_optimizer(model, config)
+        self.first_step = self._resume(model, optimizer)
+        if config.compile:
+            model.compile()
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.is_main = self.accelerator.is_main_process
+        self.writer = open_scalar_log(config.output / "logs") if self.is_main else None
+
+    def _resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+        """Load the newest checkpoint of the output folder; gives the step to go on with."""
+        found = list_checkpoints(self.checkpoints)
+        if not found:
+            return 0
+        checkpoint = load_checkpoint(found[-1])
+        _check_same_run(_plain(self.config), checkpoint.training["config"], found[-1])
+        model.load_state_dict(dict(checkpoint.weights))
+        optimizer.load_state_dict(checkpoint.training["optimizer"])
+        rank = self.accelerator.process_index
+        torch.set_rng_state(checkpoint.training["rng"][rank])
+        if torch.cuda.is_available():
+            torch.cuda.set_rng_state(checkpoint.training["cuda_rng"][rank])
+        return int(checkpoint.training["step"])
+
+    def batches(self, total_steps: int) -> Iterator[ClipBatch]:
+        """Every batch from the first step on; the random numbers of the model stay untouched."""
+        config = self.config
+        accelerator = self.accelerator
+        sampler = ShuffledBatches(
+            self.dataset.shard_sizes,
+            batch_size=config.batch_size,
+            first_batch=self.first_step * config.accumulate,
+            num_batches=(total_steps - self.first_step) * config.accumulate,
+            config=OrderConfig(
+                seed=config.seed,
+                rank=accelerator.process_index,
+                world_size=accelerator.num_processes,
+            ),
+        )
+        loader = DataLoader(
+            self.dataset,
+            batch_sampler=sampler,
+            num_workers=config.workers,
+            collate_fn=collate_clips,
+            worker_init_fn=start_worker,
+            pin_memory=accelerator.device.type == "cuda",
+            multiprocessing_context="forkserver" if config.workers else None,
+            generator=torch.Generator(),
+        )
+        for batch in loader:
+            for text in batch["corrupt"]:
+                LOGGER.warning("left out: %s", text)
+            if not batch["clip_id"]:
+                raise TrainingError(
+                    f"a batch must hold a clip that can be read, got {batch['corrupt']}; "
+                    "run `perfnet-prep verify` on the shards"
+                )
+            yield cast("ClipBatch", batch)
+
+    def forward(self, batch: ClipBatch) -> Loss:
+        """Loss of a batch."""
+        device = self.accelerator.device
+        moved: Any = {
+            name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+            for name, value in batch.items()
+        }
+        modality = self.config.modality
+        inputs = to_model_input(moved[modality], modality, signed=is_signed(self.config.model.name))
+        with self.accelerator.autocast():
+            logits_bk = self.model(inputs)
+        return self.objective.loss(logits_bk, moved, moved["label"])
+
+    def check_finite(self, loss: Loss, step: int, batch: ClipBatch) -> None:
+        """Raise TrainingError on every process if the loss of one is not finite."""
+        is_bad = ~torch.isfinite(loss.total.detach())
+        if self.accelerator.reduce(is_bad.float(), "sum"):
+            where = ", ".join(batch["clip_id"]) if is_bad else "another process"
+            raise TrainingError(
+                f"loss must be finite, got {float(loss.total.detach())} at step {step} "
+                f"with the clips {where}; lower the learning rate or clip gradients "
+                "(--optimizer.clip-norm)"
+            )
+
+    def set_learning_rate(self, step: int) -> float:
+        """Set and return the learning rate of a step."""
+        learning_rate = learning_rate_at(step, self.config.schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        return learning_rate
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Write figures of a step to the log."""
+        if not self.is_main or (step + 1) % self.config.log_every:
+            return
+        for name, value in values.items():
+            cast("Any", self.writer).add_scalar(f"train/{name}", value, step + 1)
+        text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        LOGGER.info("step %d: %s", step + 1, text)
+
+    def save(self, step: int) -> None:
+        """Write the checkpoint after so many steps."""
+        rng = _gather_state(self.accelerator, torch.get_rng_state())
+        cuda_rng = []
+        if torch.cuda.is_available():
+            cuda_rng = _gather_state(self.accelerator, torch.cuda.get_rng_state())
+        if self.is_main:
+            training = {
+                "step": step,
+                "optimizer": self.optimizer.state_dict(),
+                "rng": rng,
+                "cuda_rng": cuda_rng,
+                "config": _plain(self.config),
+            }
+            save_checkpoint(
+                checkpoint_path(self.checkpoints, step),
+                card=self.card,
+                weights=self.bare_model.state_dict(),
+                training=training,
+            )
+            prune_checkpoints(self.checkpoints, keep=self.config.keep_checkpoints)
+        self.accelerator.wait_for_everyone()
+
+    def evaluate(self, step: int) -> Accuracy | None:
+        """Accuracy on the validation shards; None without them."""
+        config = self.config
+        if config.val_shards is None:
+            return None
+        predictions = predict(
+            self.bare_model,
+            self.card,
+            config.val_shards,
+            EvalConfig(
+                view=config.eval_view,
+                batch_size=config.batch_size,
+                workers=config.workers,
+                on_corrupt=config.on_corrupt,
+            ),
+            rank=self.accelerator.process_index,
+            world_size=self.accelerator.num_processes,
+        )
+        accuracy = accuracy_of(predictions)
+        if self.writer is not None:
+            for name, value in accuracy._asdict().items():
+                self.writer.add_scalar(f"val/{name}", value, step)
+            LOGGER.info("step %d: top-1 %.4f, top-5 %.4f", step, accuracy.top1, accuracy.top5)
+        return accuracy
+
+    def close(self) -> None:
+        """End logging."""
+        if self.writer is not None:
+            self.writer.close()
+        self.accelerator.end_training()
+
+
+def _make_optimizer(model: nn.Module, config: FitConfig) -> torch.optim.SGD:
+    """SGD; biases and batch norms do not decay."""
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    options = config.optimizer
+    return torch.optim.SGD(
+        [
+            {"params": decayed, "weight_decay": options.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=config.schedule.learning_rate,
+        momentum=options.momentum,
+        nesterov=options.nesterov,
+    )
+
+
+def _check_labelled(dataset: ShardDataset, shards: Path) -> None:
+    if min(dataset.label_indices, default=-1) < 0:
+        number = sum(label < 0 for label in dataset.label_indices)
+        raise ConfigError(
+            f"shards must have at least one clip and a label for every clip, got {shards} with "
+            f"{number} of {len(dataset.label_indices)} clips without one"
+        )
+
+
+_FREE_TO_CHANGE = {
+    *("workers", "log_every", "checkpoint_every", "keep_checkpoints", "evaluate_every"),
+    *("output", "shards", "val_shards", "compile", "save_memory", "eval_view"),
+}
+"""Settings that do not change what is learned."""
+
+
+def _plain(config: FitConfig) -> dict[str, Any]:
+    """The configuration as plain values that a checkpoint can hold."""
+    values: dict[str, Any] = _plain_value(asdict(config))
+    return values
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain_value(inner) for name, inner in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def _check_same_run(new: dict[str, Any], old: dict[str, Any], path: Path) -> None:
+    """Raise ConfigError if a run would go on with settings that change what is learned."""
+    names = sorted((new.keys() | old.keys()) - _FREE_TO_CHANGE)
+    changes = [f"{name}: {old.get(name)} -> {new.get(name)}" for name in names
+               if old.get(name) != new.get(name)]  # fmt: skip
+    if changes:
+        raise ConfigError(
+            f"output must be new or of a run with the same settings, got {path} of a run with "
+            f"other ones ({'; '.join(changes)}); choose another --output"
+        )
+
+
+def _gather_state(accelerator: Accelerator, state: torch.Tensor) -> list[torch.Tensor]:
+    """The random state of every process, in order."""
+    if accelerator.num_processes == 1:
+        return [state]
+    gathered = accelerator.gather(state.to(accelerator.device)[None]).cpu()
+    return list(gathered)
