@@ -112,7 +112,6 @@ class Teachers:
         """Streams that they look at."""
         return tuple(dict.fromkeys(card.modality for card in self.cards))
 
-    @torch.no_grad()
     def logits(self, batch: ClipBatch) -> torch.Tensor:
         """Return float32 [n, b, k]: what every teacher says of a batch on their device."""
         outputs = []
@@ -121,7 +120,8 @@ class Teachers:
             inputs = to_model_input(
                 batch[card.modality], card.modality, signed=is_signed(card.model.name)
             )
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=use_bf16):
+            autocast = torch.autocast(self._device.type, torch.bfloat16, enabled=use_bf16)
+            with torch.no_grad(), autocast:
                 outputs.append(model(inputs).float())
         return torch.stack(outputs)
 

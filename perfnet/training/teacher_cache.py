@@ -1,4 +1,4 @@
-"""Logits of teachers on disk, by clip and epoch: the seed of the augmentation they were made for."""
+"""Logits of teachers on disk, by clip and by the epoch that seeds its augmentation."""
 
 import json
 from collections.abc import Sequence
