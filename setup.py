@@ -34,7 +34,15 @@ PREP = [
 
 GPU = ["torch>=2.7", "triton>=3.3; platform_system == 'Linux'"]
 
-TRAIN = ["accelerate>=1.10", "opencv-contrib-python>=4.11", "tensorboard>=2.19", "torch>=2.7"]
+TRAIN = [
+    "accelerate>=1.10",
+    "matplotlib>=3.9",
+    "opencv-contrib-python>=4.11",
+    "rich>=13",
+    "tensorboard>=2.19",
+    "torch>=2.7",
+    "tyro>=0.9",
+]
 
 DEV = [
     "datasets>=4",
@@ -63,7 +71,7 @@ setup(
         "prep": PREP,
         "gcp": ["apache-beam[gcp]>=2.70"],
         "train": TRAIN,
-        "dev": PREP + DEV,
+        "dev": PREP + TRAIN + DEV,
     },
     entry_points={"console_scripts": ["perfnet-prep = pipelines.__main__:main_exit"]},
 )
