@@ -21,12 +21,12 @@ from benchmarks.storage_clips import StorageClip, find_videos, read_clip, synthe
 from flow.engine import FlowEngineName
 from flow.quantize import DEFAULT_BOUND_PX, dequantize_flow, quantize_flow
 from pipelines.config import JpegConfig
-from pipelines.shard_files import ParquetShard, TFRecordShard
 from pipelines.streams import streams_in
 from renderers.pose import PoseRenderConfig, render_pose_clip
 from schemas.clip_record import ClipRecord
 from schemas.labels import LabelMap
 from schemas.ledger import STREAMS
+from schemas.shard_writer import ParquetShard, TFRecordShard
 from video.jpeg import decode_jpeg, encode_jpeg
 
 QUALITIES = (75, 85, 90, 95)

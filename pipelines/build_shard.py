@@ -15,13 +15,13 @@ from pipelines.old_shard import OldShard, Reuse
 from pipelines.plan import ClipTask, ShardSpec
 from pipelines.process_clip import ProcessedClip, copy_clip
 from pipelines.sealed_json import read_sealed_json, write_sealed_json
-from pipelines.shard_files import ParquetShard, ShardFile, TFRecordShard
 from pipelines.system_errors import is_out_of_room
 from schemas.clip_record import Provenance
 from schemas.errors import PrepError, RecordError, ShardError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow, from_plain, to_plain
 from schemas.outcome import Outcome
+from schemas.shard_writer import ParquetShard, ShardFile, TFRecordShard
 from schemas.shards import parquet_name, shard_suffix, tfrecord_name
 
 _LOGGER = logging.getLogger("perfnet_prep")

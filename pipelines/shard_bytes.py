@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from pipelines.config import BuildConfig
-from pipelines.shard_files import ParquetShard, TFRecordShard
 from schemas.clip_record import ClipRecord
 from schemas.labels import LabelMap
+from schemas.shard_writer import ParquetShard, TFRecordShard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

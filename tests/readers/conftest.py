@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from flow.quantize import quantize_flow
-from pipelines.shard_files import ParquetShard, TFRecordShard
 from schemas.clip_record import ClipRecord
 from schemas.labels import LabelMap
 from schemas.pose_sequence import empty_pose_sequence
+from schemas.shard_writer import ParquetShard, TFRecordShard
 from schemas.tfds import dataset_info_json, features_json
 from video.jpeg import encode_jpeg
 

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.shard_files import ParquetShard, TFRecordShard
+from schemas.shard_writer import ParquetShard, TFRecordShard
 
 pytestmark = [
     pytest.mark.slow,
