@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import storage
-from pipelines.config import BuildConfig, hash_json
+from pipelines.config import BuildConfig
 from pipelines.file_digest import FileDigest, HashedFile, is_unchanged
 from pipelines.isolation import IsolatedProcessor
 from pipelines.kept_clip import KeptClip, kept_clip_file
@@ -21,6 +21,7 @@ from schemas.errors import PrepError, RecordError, ShardError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow, from_plain, to_plain
 from schemas.outcome import Outcome
+from schemas.sealed_json import hash_json
 from schemas.shard_writer import ParquetShard, ShardFile, TFRecordShard
 from schemas.shards import parquet_name, shard_suffix, tfrecord_name
 

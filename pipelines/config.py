@@ -1,9 +1,7 @@
 """Everything that `perfnet-prep build` can be told."""
 
-import json
 import re
 from dataclasses import asdict, dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +12,7 @@ from renderers.pose import PoseRenderConfig
 from schemas.annotations.read import DatasetName
 from schemas.clip_record import SCHEMA_VERSION
 from schemas.errors import ConfigError
+from schemas.sealed_json import hash_json
 from video.decode import DecodeConfig
 
 Modality = Literal["rgb", "flow", "pose"]
@@ -161,9 +160,3 @@ class BuildConfig:
     def content_hash(self) -> str:
         """Return a short hash of `content_settings`, the `config_hash` of the records."""
         return hash_json(self.content_settings())
-
-
-def hash_json(value: object) -> str:
-    """Return 16 hex digits that change with any part of a JSON-ready value."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return blake2b(text.encode("utf-8"), digest_size=8).hexdigest()

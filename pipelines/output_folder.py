@@ -9,10 +9,11 @@ from typing import Any
 
 from pipelines import storage
 from pipelines.build_shard import STATE_FOLDER, folder_settings, plan_path, temp_folder
-from pipelines.config import BuildConfig, hash_json
+from pipelines.config import BuildConfig
 from pipelines.plan import Plan, encode_plan
 from pipelines.sealed_json import read_sealed_json, write_sealed_json
 from schemas.errors import ConfigError
+from schemas.sealed_json import hash_json
 
 MARKER_END = ".done.json"
 

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
-from pipelines.config import hash_json
 from pipelines.video_folder import UnusableFile
 from schemas.clip import AnnotationTable, Clip
 from schemas.ledger import LedgerRow, from_plain, to_plain
 from schemas.outcome import Outcome
+from schemas.sealed_json import hash_json
 from schemas.shards import shard_of
 from video.locate import VideoIndex
 
