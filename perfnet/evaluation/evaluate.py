@@ -1,6 +1,5 @@
 """Run a network over a data set."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +8,10 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch import nn
-from torch.utils.data import DataLoader
 
 from perfnet.data.augment import ViewConfig
-from perfnet.data.collate import collate_clips, to_model_input
-from perfnet.data.loader import start_worker
+from perfnet.data.collate import to_model_input
+from perfnet.data.loader import load_batches
 from perfnet.data.order import keys_of_rank
 from perfnet.data.shard_dataset import OnCorrupt, SampleKey, ShardDataset
 from perfnet.evaluation.predictions import Predictions
@@ -68,12 +66,13 @@ def predict(
 
     Raises:
         ConfigError: If the shards have other labels than the network.
+        ShardError: If a record cannot be read, unless such are left out.
     """
     dataset = ShardDataset(
         shards,
         modalities=(card.modality,),
         view=config.view,
-        on_corrupt=config.on_corrupt,
+        on_corrupt="skip",
     )
     check_labels(card, dataset, shards)
     keys = keys_of_rank(
@@ -96,8 +95,6 @@ def check_labels(card: ModelCard, dataset: ShardDataset, shards: Path) -> None:
         )
 
 
-LOGGER = logging.getLogger("perfnet_train")
-
 Row = tuple[str, int, list[float]]
 """Clip id, label index and logits of one view."""
 
@@ -111,23 +108,13 @@ def _predict_keys(
 ) -> list[Row]:
     size = config.batch_size
     batches = [keys[start : start + size] for start in range(0, len(keys), size)]
-    loader = DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=config.workers,
-        collate_fn=collate_clips,
-        worker_init_fn=start_worker,
-        multiprocessing_context="forkserver" if config.workers else None,
-    )
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     rows: list[Row] = []
-    for batch in loader:
-        for text in batch["corrupt"]:
-            LOGGER.warning("left out: %s", text)
-        if not batch["clip_id"]:
-            continue
+    for batch in load_batches(
+        dataset, batches, workers=config.workers, on_corrupt=config.on_corrupt
+    ):
         clip = batch[card.modality].to(device)
         inputs = to_model_input(clip, card.modality, signed=is_signed(card.model.name))
         with torch.inference_mode():

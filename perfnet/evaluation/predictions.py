@@ -82,6 +82,10 @@ def fuse_predictions(streams: Sequence[Predictions]) -> Predictions:
                 f"predictions to fuse must be of the same clips, got {len(odd)} that some lack, "
                 f"such as {odd[0] if odd else 'another order'}"
             )
+        if not np.array_equal(other.label_indices, first.label_indices):
+            raise ConfigError(
+                "predictions to fuse must agree on the label of every clip, got others"
+            )
     logits = np.array([each.logits for each in streams], np.float32).sum(axis=0)
     return Predictions(
         clip_ids=first.clip_ids,

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from perfnet.data.collate import ClipBatch, collate_clips, to_model_input
-from perfnet.data.loader import start_worker
+from perfnet.data.loader import report_corrupt, start_worker
 from perfnet.data.order import OrderConfig, ShuffledBatches
 from perfnet.data.shard_dataset import ShardDataset
 from perfnet.errors import TrainingError
@@ -56,6 +56,7 @@ def fit(config: FitConfig, *, objective: Objective | None = None) -> Path:
     run = _Run(config, objective or CrossEntropy())
     total_steps = config.schedule.total_steps
     batches = run.batches(total_steps)
+    run.announce(total_steps)
     run.model.train()
     for step in range(run.first_step, total_steps):
         learning_rate = run.set_learning_rate(step)
@@ -100,7 +101,7 @@ class _Run:
             modalities=modalities,
             view=config.view,
             seed=config.seed,
-            on_corrupt=config.on_corrupt,
+            on_corrupt="skip",  # told by `report_corrupt`: errors of workers come as tracebacks
         )
         _check_labelled(self.dataset, config.shards)
         self.card = ModelCard(
@@ -168,8 +169,7 @@ class _Run:
             generator=torch.Generator(),
         )
         for batch in loader:
-            for text in batch["corrupt"]:
-                LOGGER.warning("left out: %s", text)
+            report_corrupt(batch, config.on_corrupt)
             if not batch["clip_id"]:
                 raise TrainingError(
                     f"a batch must hold a clip that can be read, got {batch['corrupt']}; "
@@ -201,6 +201,15 @@ class _Run:
                 "(--optimizer.clip-norm)"
             )
 
+    def announce(self, total_steps: int) -> None:
+        """Tell the log how much there is to do."""
+        if not self.is_main:
+            return
+        per_step = self.config.batch_size * self.config.accumulate * self.accelerator.num_processes
+        extent = {"first_step": self.first_step, "total_steps": total_steps, "step_clips": per_step}
+        text = "steps %d to %d of %d clips each"
+        LOGGER.info(text, self.first_step + 1, total_steps, per_step, extra=extent)
+
     def set_learning_rate(self, step: int) -> float:
         """Set and return the learning rate of a step."""
         learning_rate = learning_rate_at(step, self.config.schedule)
@@ -210,12 +219,14 @@ class _Run:
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Write figures of a step to the log."""
-        if not self.is_main or (step + 1) % self.config.log_every:
+        done, config = step + 1, self.config
+        is_due = done % config.log_every == 0 or done == config.schedule.total_steps
+        if not (self.is_main and is_due):
             return
         for name, value in values.items():
-            cast("Any", self.writer).add_scalar(f"train/{name}", value, step + 1)
+            cast("Any", self.writer).add_scalar(f"train/{name}", value, done)
         text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-        LOGGER.info("step %d: %s", step + 1, text)
+        LOGGER.info("step %d: %s", done, text, extra={"step": done, "figures": values})
 
     def save(self, step: int) -> None:
         """Write the checkpoint after so many steps."""
@@ -262,7 +273,8 @@ class _Run:
         if self.writer is not None:
             for name, value in accuracy._asdict().items():
                 self.writer.add_scalar(f"val/{name}", value, step)
-            LOGGER.info("step %d: top-1 %.4f, top-5 %.4f", step, accuracy.top1, accuracy.top5)
+            text = f"top-1 {accuracy.top1:.4f}, top-5 {accuracy.top5:.4f}"
+            LOGGER.info("step %d: %s", step, text, extra={"accuracy": accuracy})
         return accuracy
 
     def close(self) -> None:
