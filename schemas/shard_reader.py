@@ -70,7 +70,9 @@ def open_shard(path: Path) -> ShardReader:
         ShardError: If there is no such file or it cannot be read as a shard.
     """
     if not path.is_file():
-        raise ShardError(f"shard must exist, got no file {path}")
+        raise ShardError(
+            f"shard must exist, got no file {path}; run its `perfnet-prep build` again"
+        )
     return ParquetShardReader(path) if path.suffix == ".parquet" else TFRecordShardReader(path)
 
 
