@@ -1,0 +1,1 @@
+"""The flow-decoding probe: how much motion the maps of a network hold."""
