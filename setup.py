@@ -10,6 +10,7 @@ PACKAGES = [
     "perfnet.data",
     "perfnet.evaluation",
     "perfnet.models",
+    "perfnet.probe",
     "perfnet.training",
     "pipelines",
     "pose",
@@ -73,5 +74,10 @@ setup(
         "train": TRAIN,
         "dev": PREP + TRAIN + DEV,
     },
-    entry_points={"console_scripts": ["perfnet-prep = pipelines.__main__:main_exit"]},
+    entry_points={
+        "console_scripts": [
+            "perfnet-prep = pipelines.__main__:main_exit",
+            "perfnet-train = perfnet.__main__:main_exit",
+        ]
+    },
 )

@@ -34,20 +34,24 @@ class RunSummary(logging.Handler):
         self.step_clips = 0
         self.figures: Mapping[str, float] = {}
         self.accuracy: Accuracy | None = None
-        self._start = time.monotonic()
+        self._start = self._end = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take one line of the log."""
         for name in ("first_step", "total_steps", "step_clips", "figures", "accuracy"):
             if hasattr(record, name):
                 setattr(self, name, getattr(record, name))
+        if hasattr(record, "total_steps"):
+            self._start = time.monotonic()
+        elif hasattr(record, "figures"):
+            self._end = time.monotonic()
 
     def describe(self) -> str:
         """Return one line: steps, clips per second, last loss and accuracy."""
         steps = self.total_steps - self.first_step
         if steps <= 0:
             return f"nothing to do: all {self.total_steps} steps are done"
-        seconds = time.monotonic() - self._start
+        seconds = self._end - self._start  # without start and evaluation at the end
         parts = [
             f"{steps} steps in {seconds:.1f} s, {steps * self.step_clips / seconds:.2f} clips/s",
             f"loss {self.figures.get('loss', float('nan')):.4g}",

@@ -1,0 +1,36 @@
+"""Options of `perfnet-train profile`."""
+
+from dataclasses import dataclass
+
+import tyro
+
+from perfnet.models.registry import ModelName
+from schemas.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProfileOptions:
+    """Print parameters and FLOPs of a network.
+
+    Raises:
+        ConfigError: If a number is out of range.
+    """
+
+    name: tyro.conf.Positional[ModelName]
+    """Network."""
+    num_classes: int = 600
+    """Number of logits."""
+    input: tuple[int, int, int] = (250, 256, 256)
+    """Frames, height and width of a clip."""
+    in_channels: int = 3
+    """3 for frames, 2 for flow."""
+    width_multiplier: float = 1.0
+    """Scales the channels."""
+    depth_multiplier: float = 1.0
+    """Scales the blocks of every stage."""
+    json: bool = False
+    """Print JSON instead of lines."""
+
+    def __post_init__(self) -> None:
+        if min(self.input) < 1:
+            raise ConfigError(f"input must be three numbers >= 1, got {self.input}")
