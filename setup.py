@@ -11,6 +11,7 @@ PACKAGES = [
     "perfnet.evaluation",
     "perfnet.models",
     "perfnet.probe",
+    "perfnet.toy",
     "perfnet.training",
     "pipelines",
     "pose",
