@@ -16,7 +16,7 @@ from perfnet.toy import study_runs
 from perfnet.toy.config import ToyConfig
 from perfnet.toy.paired_tests import holm, mcnemar_p, sign_flip_p, spread_of
 from perfnet.toy.study import main, run_study
-from perfnet.toy.study_plan import RUNS, StudyPlan, folder_of, plan_of, view_of
+from perfnet.toy.study_plan import FUSIONS, RUNS, StudyPlan, folder_of, plan_of, view_of
 from perfnet.toy.study_results import to_markdown
 from perfnet.toy.study_runs import choose_weight, shuffle_classes
 from perfnet.training.checkpoint import load_checkpoint
@@ -222,6 +222,19 @@ def test_the_weight_is_chosen_on_validation_clips_of_other_seeds(
     assert weight in plan.weights
     assert {path.name for path in seen} == {"val"}
     assert not (tmp_path / "seed-0").exists()
+
+
+@pytest.mark.slow
+def test_every_run_and_test_of_the_full_preset_is_made(tmp_path: Path) -> None:
+    toy = replace(TINY.toy, train_per_class=6, test_per_class=2)
+    results = run_study(replace(TINY, toy=toy, runs=tuple(RUNS), epochs=1), tmp_path)
+    assert results is not None
+    assert set(results["top1"]) == {*RUNS, *FUSIONS}
+    assert list(results["comparisons"]) == ["D1", "D2", "D3", "D4"]
+    again = load_checkpoint(tmp_path / "seed-0" / folder_of("RGB'"))
+    assert again.training["config"]["seed"] == 1000
+    on_black = load_checkpoint(tmp_path / "seed-0" / folder_of("Pose(BB)"))
+    assert on_black.training["config"]["view"]["render"]["background"] == "black"
 
 
 def test_a_plan_that_lacks_teachers_is_refused() -> None:
