@@ -8,6 +8,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import tyro
@@ -38,6 +40,8 @@ def main(argv: list[str]) -> int:
         COMMANDS[argv[0]].run(argv[1:])
     except SystemExit as stop:  # tyro printed help or what is wrong with an option
         return stop.code if isinstance(stop.code, int) else USAGE_ERROR
+    except BrokenPipeError:
+        raise  # the reader of our output has gone: see __main__
     except (PrepError, OSError) as error:
         sys.stderr.write(f"perfnet-train: {error}\n")
         return USAGE_ERROR if isinstance(error, ConfigError) else FAILED
@@ -72,11 +76,16 @@ def _fit(arguments: list[str]) -> None:
     from perfnet.training.config import FitConfig
 
     config = _parse("fit", FitConfig, arguments)
-    from perfnet.progress import show_training
     from perfnet.training.fit import fit
 
+    _train(partial(fit, config))
+
+
+def _train(run: Callable[[], Path]) -> None:
+    from perfnet.progress import show_training
+
     with show_training() as summary:
-        checkpoint = fit(config)
+        checkpoint = run()
     _say(f"{summary.describe()}; checkpoint {checkpoint}")
 
 
@@ -144,6 +153,18 @@ def _profile(arguments: list[str]) -> None:
         _say(f"gmac {gflop / 2:.2f}")
 
 
+def _toy(arguments: list[str]) -> None:
+    from perfnet.toy_options import ToyOptions
+
+    options = _parse("toy", ToyOptions, arguments)
+    from perfnet.toy.shards import write_toy
+
+    start = time.monotonic()
+    folders = write_toy(options.config, options.output)
+    seconds = time.monotonic() - start
+    _say(f"{', '.join(map(str, folders.values()))}; {seconds:.1f} s")
+
+
 class Command(NamedTuple):
     """One command of the program."""
 
@@ -159,6 +180,7 @@ COMMANDS = {
     "probe": Command(_probe, "decode flow from a frozen network: does it see motion?"),
     "gradcam": Command(_gradcam, "draw which places of a clip speak for a class"),
     "profile": Command(_profile, "print parameters and FLOPs of a network"),
+    "toy": Command(_toy, "generate shards of moving figures"),
 }
 
 

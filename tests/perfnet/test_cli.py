@@ -13,20 +13,21 @@ from perfnet import cli
 from perfnet.cli import COMMANDS, main
 from schemas.clip_record import ClipRecord
 
+FIT = {
+    *("--shards", "--output", "--modality", "--val-shards", "--init", "--batch-size"),
+    *("--accumulate", "--precision", "--compile", "--channels-last", "--save-memory"),
+    *("--workers", "--seed", "--on-corrupt", "--log-every", "--checkpoint-every"),
+    *("--keep-checkpoints", "--evaluate-every", "--model.name", "--model.dropout"),
+    *("--model.width-multiplier", "--model.depth-multiplier", "--model.gate-position"),
+    *("--model.padding", "--view.num-frames", "--view.height", "--view.width"),
+    *("--view.no-mirror", "--view.contrast", "--view.brightness", "--view.padding"),
+    *("--view.pose-source", "--view.pose-mirror", "--eval-view.num-frames"),
+    *("--eval-view.num-views", "--schedule.steps", "--schedule.warmup-steps"),
+    *("--schedule.learning-rate", "--schedule.cosine", "--optimizer.momentum"),
+    *("--optimizer.nesterov", "--optimizer.weight-decay", "--optimizer.clip-norm"),
+}
 OPTIONS = {
-    "fit": {
-        *("--shards", "--output", "--modality", "--val-shards", "--init", "--batch-size"),
-        *("--accumulate", "--precision", "--compile", "--channels-last", "--save-memory"),
-        *("--workers", "--seed", "--on-corrupt", "--log-every", "--checkpoint-every"),
-        *("--keep-checkpoints", "--evaluate-every", "--model.name", "--model.dropout"),
-        *("--model.width-multiplier", "--model.depth-multiplier", "--model.gate-position"),
-        *("--model.padding", "--view.num-frames", "--view.height", "--view.width"),
-        *("--view.no-mirror", "--view.contrast", "--view.brightness", "--view.padding"),
-        *("--view.pose-source", "--view.pose-mirror", "--eval-view.num-frames"),
-        *("--eval-view.num-views", "--schedule.steps", "--schedule.warmup-steps"),
-        *("--schedule.learning-rate", "--schedule.cosine", "--optimizer.momentum"),
-        *("--optimizer.nesterov", "--optimizer.weight-decay", "--optimizer.clip-norm"),
-    },
+    "fit": FIT,
     "evaluate": {
         *("--checkpoint", "--shards", "--output", "--view", "--input", "--num-views"),
         *("--batch-size", "--workers", "--on-corrupt"),
@@ -46,6 +47,10 @@ OPTIONS = {
     "profile": {
         *("--num-classes", "--input", "--in-channels", "--json"),
         *("--width-multiplier", "--depth-multiplier"),
+    },
+    "toy": {
+        *("--output", "--seed", "--num-classes", "--train-per-class", "--val-per-class"),
+        *("--test-per-class", "--num-frames", "--size-px", "--formats"),
     },
 }
 
@@ -127,6 +132,19 @@ def test_profile_counts_flow_and_prints_json(capsys: pytest.CaptureFixture[str])
     text = capsys.readouterr().out
     assert '"parameters": 9509440' in text  # 9518848 less one colour of the 3x7x7 stem of 64
     assert re.search(r'"gmac": 6\d\.\d+', text)
+
+
+@pytest.mark.slow
+def test_toy_writes_shards_that_a_network_learns_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--num-classes", "3", "--train-per-class", "2", "--val-per-class", "1"]
+    toy = str(tmp_path / "toy")
+    assert main(["toy", "-o", toy, *small, "--test-per-class", "0"]) == 0
+    assert capsys.readouterr().out.startswith(f"{toy}/train, {toy}/val; ")
+    run = ["--shards", f"{toy}/train", "--val-shards", f"{toy}/val"]
+    assert main(["fit", *run, "--output", str(tmp_path / "run"), *TINY]) == 0
+    assert "of 3 clips" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ SEVEN = _predictions(
         [9, 1, 1, 1, 1, 1, 1],
         [1, 9, 1, 1, 1, 1, 1],
         [9, 1, 1, 1, 1, 1, 1],
-        [9, 1, 8, 7, 6, 5, 4],
+        [8, 1, 9, 7, 6, 5, 4],
         [0, 0, 5, 5, 0, 0, 0],
         [9, 9, 9, 9, 9, 9, 9],
     ],
@@ -78,7 +78,7 @@ def test_rows_of_the_classes_are_those_counted_by_hand() -> None:
     assert matrix[0].tolist() == [2, 1, 0, 0, 0, 0, 0]
     first, second, third, empty, *_ = class_accuracies(SEVEN)
     assert first[1:] == (3, pytest.approx(2 / 3), 1.0, "label 1", pytest.approx(1 / 3))
-    assert second[1:] == (1, 0.0, 0.0, "label 0", 1.0)
+    assert second[1:] == (1, 0.0, 0.0, "label 2", 1.0)
     assert third[1:] == (1, 1.0, 1.0, "", 0.0)
     assert (empty.num_clips, empty.taken_for) == (0, "")
     assert np.isnan(empty.top1)

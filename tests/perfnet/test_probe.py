@@ -152,6 +152,8 @@ def test_untrained_control_has_other_weights_and_live_maps(
         batches[0].inputs_bcthw
     )
     assert maps[4].std() > 0.05
+    norms = [module for module in control.modules() if isinstance(module, nn.BatchNorm3d)]
+    assert all(norm.running_mean.any() for norm in norms)  # statistics of the clips
 
 
 def test_probe_writes_every_stage_and_is_the_same_again(
