@@ -112,7 +112,7 @@ class ParquetShardReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._parquet = pq.ParquetFile(path, page_checksum_verification=True)
+            self._parquet = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise ShardError(f"{path.name} must be a Parquet file, got {error}") from error
         self._held: tuple[int, list[str], pa.Table] | None = None

@@ -54,7 +54,7 @@ def open_shard_folder(path: Path) -> ShardFolder:
         run = parse_run_folder(
             (path / RUN_INFO).read_text("utf-8"), (path / LABEL_MAP).read_text("utf-8")
         )
-        table = pq.read_table(path / LEDGER, columns=_COLUMNS, use_threads=False)
+        table = pq.read_table(path / LEDGER, columns=_COLUMNS, use_threads=False, pre_buffer=False)
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise ShardError(f"{path} must hold a readable ledger, got {error}") from error
     table = table.filter(pc.greater_equal(table["shard"], 0))

@@ -47,7 +47,7 @@ def load_predictions(path: Path) -> Predictions:
         ConfigError: If it is no such file.
     """
     try:
-        table = pq.read_table(path, use_threads=False)
+        table = pq.read_table(path, use_threads=False, pre_buffer=False)
         labels = (table.schema.metadata or {})[b"labels"].decode("utf-8").split("\n")
         return Predictions(
             clip_ids=tuple(table["clip_id"].to_pylist()),

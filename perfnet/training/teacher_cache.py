@@ -87,7 +87,7 @@ class TeacherCache:
         self._new = []
 
     def _load(self, path: Path) -> None:
-        table = pq.read_table(path, use_threads=False)
+        table = pq.read_table(path, use_threads=False, pre_buffer=False)
         num_teachers = int(table.schema.metadata[b"num_teachers"])
         for row in table.to_pylist():
             logits = np.array(row["logits"], np.float32).reshape(num_teachers, -1)
