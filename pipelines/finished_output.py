@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -11,40 +10,21 @@ from pipelines import storage
 from pipelines.streams import streams_in
 from schemas.clip_record import ClipRecord
 from schemas.errors import ConfigError, PrepError, ShardError
-from schemas.labels import LabelMap, parse_label_map
+from schemas.labels import parse_label_map
 from schemas.ledger import LedgerRow, read_ledger
+from schemas.run_folder import RunFolder
 from schemas.shard_reader import read_shard
-from schemas.shards import parquet_name, tfrecord_name
 
 DAMAGE = (ValueError, KeyError, TypeError, OSError, pa.ArrowException, PrepError)
 """What readers raise on damaged bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinishedOutput:
+class FinishedOutput(RunFolder):
     """The metadata of an output folder; its records are read on demand."""
 
     folder: str
-    info: dict[str, Any]
-    """The content of run.json."""
-    labels: LabelMap
     ledger: tuple[LedgerRow, ...]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The `BuildConfig` of the run, JSON-ready."""
-        config: dict[str, Any] = self.info["config"]
-        return config
-
-    @property
-    def num_shards(self) -> int:
-        """Number of shards of each format."""
-        return int(self.info["num_shards"])
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Streams that the records hold."""
-        return tuple(self.config["modalities"])
 
     @property
     def pose_storage(self) -> str:
@@ -58,16 +38,6 @@ class FinishedOutput:
             modalities=self.modalities,
             pose_storage=self.pose_storage,
         )
-
-    def shard_names(self, shard: int) -> list[str]:
-        """Return the files of a shard below the folder, one for each format."""
-        place = (shard, self.num_shards)
-        names = []
-        if "tfrecord" in self.config["formats"]:
-            names.append(tfrecord_name(self.config["dataset"], self.config["split"], *place))
-        if "parquet" in self.config["formats"]:
-            names.append(parquet_name(self.config["split"], *place))
-        return names
 
     def read_records(self, shard: int) -> Iterator[ClipRecord]:
         """Yield the records of a shard, ordered by clip id.
@@ -132,9 +102,8 @@ def open_output(folder: str) -> FinishedOutput:
             ledger = read_ledger(file)
         name = "label_map.txt"
         labels = parse_label_map(storage.read_text(storage.join(folder, name)))
-        output = FinishedOutput(folder=folder, info=info, labels=labels, ledger=tuple(ledger))
         name = "run.json"
-        _ = (output.modalities, output.shard_names(0), info["counts"])
+        output = FinishedOutput(folder=folder, info=info, labels=labels, ledger=tuple(ledger))
     except DAMAGE as error:
         raise ShardError(
             f"{name} must be as `build` wrote it, got a damaged file ({error}); run the same "

@@ -239,4 +239,21 @@ def _streams_of(
                     f"modality {modality} must be in the shards, got shards of {have}; "
                     f"build them with --modalities {' '.join((*stored, source))}"
                 )
+    _check_pose_storage(needed, view, run_config)
     return tuple(needed)  # type: ignore[arg-type]
+
+
+def _check_pose_storage(
+    needed: dict[str, None], view: ViewConfig, run_config: dict[str, Any]
+) -> None:
+    """Raise ConfigError if poses are stored only in the form that is not wanted."""
+    storage = run_config.get("pose_storage", "both")
+    for stream, lacking, other in (
+        ("poses", "overlay", "stored"),
+        ("pose_overlay", "keypoints", "render"),
+    ):
+        if stream in needed and storage == lacking:
+            raise ConfigError(
+                f"view.pose_source must be {other} with shards of --pose-storage {storage}, got "
+                f"{view.pose_source}; or build them again with --reuse and --pose-storage both"
+            )

@@ -5,12 +5,15 @@ Axes of tensors: b batch, c channels, t frames, h rows, w columns.
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Literal, Protocol, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
+from schemas.errors import ConfigError
 
 Padding = Literal["symmetric", "tf_same"]
 """`symmetric` pads k // 2 on both sides; `tf_same` pads as TensorFlow does, one more behind than
@@ -101,6 +104,35 @@ class SelfGating(nn.Module):
         """[b, c, t, h, w] -> the same."""
         gate_bc = torch.sigmoid(self.transform(x_bcthw.mean(dim=(2, 3, 4))))
         return x_bcthw * gate_bc[:, :, None, None, None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkConfig:
+    """What every network can be told.
+
+    Raises:
+        ConfigError: If a number is out of range.
+    """
+
+    num_classes: int
+    in_channels: int = 3
+    """3 for frames, 2 for flow."""
+    dropout: float = 0.2
+    """Before the last layer."""
+    width_multiplier: float = 1.0
+    """Scales the channels, for small runs."""
+    depth_multiplier: float = 1.0
+    """Scales the blocks of every stage, for small runs."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_classes", "in_channels"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be >= 0 and < 1, got {self.dropout}")
+        for name in ("width_multiplier", "depth_multiplier"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be > 0, got {getattr(self, name)}")
 
 
 class ClipModel(Protocol):

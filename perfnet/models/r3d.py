@@ -12,48 +12,26 @@ from torch import nn
 from perfnet.models.layers import (
     Conv3d,
     MaxPool3d,
+    NetworkConfig,
     Padding,
     SelfGating,
     run_stage,
     scaled_channels,
     scaled_depth,
 )
-from schemas.errors import ConfigError
 
 GatePosition = Literal["residual", "output", "cell", "none"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class R3DConfig:
-    """An R3D50-G.
+class R3DConfig(NetworkConfig):
+    """An R3D50-G."""
 
-    Raises:
-        ConfigError: If a number is out of range.
-    """
-
-    num_classes: int
-    in_channels: int = 3
-    """3 for frames, 2 for flow."""
     gate_position: GatePosition = "residual"
     """Where a stage is gated: on the residual branch of its last cell before the sum (official
     code), after its last cell (text of the paper), on the branch of every cell, or nowhere."""
     padding: Padding = "symmetric"
     """`tf_same` for weights from TF Model Garden."""
-    dropout: float = 0.2
-    width_multiplier: float = 1.0
-    """Scales the channels, for small runs."""
-    depth_multiplier: float = 1.0
-    """Scales the cells of every stage, for small runs."""
-
-    def __post_init__(self) -> None:
-        for name in ("num_classes", "in_channels"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be >= 1, got {getattr(self, name)}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be >= 0 and < 1, got {self.dropout}")
-        for name in ("width_multiplier", "depth_multiplier"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be > 0, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from torch import nn
 from perfnet.models.layers import (
     Conv3d,
     MaxPool3d,
+    NetworkConfig,
     Padding,
     SelfGating,
     Size3,
@@ -19,7 +20,6 @@ from perfnet.models.layers import (
     scaled_channels,
     scaled_depth,
 )
-from schemas.errors import ConfigError
 
 S3DVariant = Literal["slim", "howto100m", "separable", "torchvision"]
 
@@ -99,33 +99,11 @@ _POOLS: dict[str, tuple[Size3, Size3]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class S3DConfig:
-    """An S3D or S3D-G.
+class S3DConfig(NetworkConfig):
+    """An S3D or S3D-G."""
 
-    Raises:
-        ConfigError: If a number is out of range.
-    """
-
-    num_classes: int
-    in_channels: int = 3
-    """3 for frames, 2 for flow."""
     variant: S3DVariant = "slim"
     """Which public code: they differ in stem, norms, gates, padding and head."""
-    dropout: float = 0.2
-    width_multiplier: float = 1.0
-    """Scales the channels, for small runs."""
-    depth_multiplier: float = 1.0
-    """Scales the blocks of every stage, for small runs."""
-
-    def __post_init__(self) -> None:
-        for name in ("num_classes", "in_channels"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be >= 1, got {getattr(self, name)}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be >= 0 and < 1, got {self.dropout}")
-        for name in ("width_multiplier", "depth_multiplier"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be > 0, got {getattr(self, name)}")
 
 
 class ConvNorm(nn.Module):

@@ -274,6 +274,27 @@ def test_stream_that_the_shards_lack_is_refused_with_the_way_out(
         _dataset(folder)
 
 
+@pytest.mark.parametrize(
+    ("storage", "source", "way_out"),
+    [("overlay", "render", "stored"), ("keypoints", "stored", "render")],
+)
+def test_pose_that_is_stored_in_the_other_form_is_refused(
+    write_shards: Callable[..., Path],
+    records: list[ClipRecord],
+    storage: str,
+    source: Any,
+    way_out: str,
+) -> None:
+    folder = write_shards(records[:2])
+    info = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(
+        info.replace('"config": {', f'"config": {{"pose_storage": "{storage}", ')
+    )
+    view = dataclasses.replace(PLAIN, pose_source=source, pose_mirror="pixels")
+    with pytest.raises(ConfigError, match=f"pose_source must be {way_out} with shards of --pose"):
+        _dataset(folder, view=view)
+
+
 def test_folder_of_no_finished_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="without the file COMPLETED"):
         _dataset(tmp_path)
