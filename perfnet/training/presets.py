@@ -1,0 +1,173 @@
+"""Recipes of the papers by name, and what they leave open.
+
+A recipe counts clips of a step over all processes and forward passes; `fit_config` splits them.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from perfnet.data.augment import ViewConfig
+from perfnet.data.shard_folder import open_shard_folder
+from perfnet.modality import Modality
+from perfnet.models.registry import ModelConfig
+from perfnet.training.checkpoint import load_checkpoint
+from perfnet.training.config import FitConfig, OptimizerConfig, Precision
+from perfnet.training.schedule import ScheduleConfig
+from schemas.errors import ConfigError
+
+PresetName = Literal[
+    "perfnet-r3d50g", "perfnet-s3dg", "d3d", "finetune-ucf101", "finetune-hmdb51",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """One way to train."""
+
+    step_clips: int
+    """Clips of one step, of all processes together."""
+    model: ModelConfig
+    modality: Modality = "rgb"
+    schedule: ScheduleConfig
+    """Of pre-training; a fine-tuning takes its learning rate alone."""
+    optimizer: OptimizerConfig
+    view: ViewConfig
+    eval_view: ViewConfig
+    precision: Precision = "bf16"
+    epochs: int | None = None
+    """Length of a fine-tuning; None = `schedule.steps`."""
+    needs_init: bool = False
+    """Starts from a checkpoint."""
+    left_open: tuple[str, ...] = field(default=())
+    """What the paper does not say, and what stands here instead."""
+
+
+_TRAIN = ViewConfig(num_frames=64, height=224, width=224, contrast=0.2, brightness=0.125)
+_TRAIN_WIDE = replace(_TRAIN, width=298)
+_TEST = ViewConfig(num_frames=250, height=256, width=256, is_random=False)
+_COSINE = ScheduleConfig(steps=20_000, warmup_steps=2_000, learning_rate=1.6)
+_AUGMENTATION = "strength of contrast (0.2) and brightness (0.125): ours"
+
+_R3D = Recipe(
+    step_clips=2048,
+    model=ModelConfig(name="r3d50g", dropout=0.2),
+    schedule=_COSINE,
+    optimizer=OptimizerConfig(momentum=0.9, nesterov=True, weight_decay=1e-4),
+    view=_TRAIN,
+    eval_view=_TEST,
+    left_open=(
+        "Nesterov momentum and dropout 0.2: as TF Model Garden",
+        "the cosine takes 20,000 steps after the warm-up, as the text reads; TF Model Garden "
+        "counts them from the start (schedule.cosine)",
+        "gates before the sum, as the code of TF Model Garden; the text says after the block",
+        _AUGMENTATION,
+    ),
+)
+_S3D = Recipe(
+    step_clips=306,
+    model=ModelConfig(name="s3dg", dropout=0.2),
+    schedule=replace(_COSINE, learning_rate=0.24),
+    optimizer=OptimizerConfig(momentum=0.9, weight_decay=1e-7),
+    view=_TRAIN,
+    eval_view=_TEST,
+    left_open=(
+        "learning rate: that of R3D50-G scaled by the clips of a step (1.6 x 306 / 2048); "
+        "steps as R3D50-G",
+        "weight decay: default of TF slim; momentum 0.9 as R3D50-G",
+        "the paper starts from ImageNet weights inflated to 3D, this recipe from random ones",
+        _AUGMENTATION,
+    ),
+)
+_FINETUNE = Recipe(
+    step_clips=64,
+    model=ModelConfig(name="r3d50g", dropout=0.2),
+    schedule=replace(_COSINE, learning_rate=0.05),
+    optimizer=OptimizerConfig(momentum=0.9, nesterov=True, weight_decay=1e-4),
+    view=_TRAIN_WIDE,
+    eval_view=replace(_TEST, num_frames=128, height=224, width=298),
+    epochs=30,
+    needs_init=True,
+    left_open=(
+        "learning rate 0.05 at 64 clips with one epoch of warm-up and cosine, weight decay, "
+        "momentum: ours (1.6 at 2048 clips scaled)",
+        _AUGMENTATION,
+    ),
+)
+
+RECIPES: dict[PresetName, Recipe] = {
+    "perfnet-r3d50g": _R3D,
+    "perfnet-s3dg": _S3D,
+    "d3d": replace(
+        _S3D,
+        left_open=(
+            "weight of the distillation (1.0, one teacher of flow) and the recipe itself: "
+            "that of S3D-G in PERF-Net",
+            *_S3D.left_open,
+        ),
+    ),
+    "finetune-ucf101": replace(
+        _FINETUNE, left_open=("epochs: 30, as for HMDB51", *_FINETUNE.left_open)
+    ),
+    "finetune-hmdb51": replace(_FINETUNE, eval_view=replace(_FINETUNE.eval_view, num_frames=64)),
+}
+"""Li et al. 2020 (PERF-Net), section 4; Stroud et al. 2020 (D3D)."""
+
+
+def fit_config(
+    preset: PresetName,
+    *,
+    shards: Path,
+    output: Path,
+    init: Path | None = None,
+    val_shards: Path | None = None,
+    batch_size: int = 8,
+    num_processes: int = 1,
+) -> FitConfig:
+    """Return the configuration of a recipe; change what differs with `dataclasses.replace`.
+
+    Args:
+        preset: Name of the recipe.
+        shards: Training shards.
+        output: Folder of the run.
+        init: Checkpoint to start from; its network replaces that of a fine-tuning.
+        val_shards: Shards to evaluate on.
+        batch_size: Clips of a forward pass of one process.
+        num_processes: Processes that train together.
+
+    Raises:
+        ConfigError: If the clips of a step cannot be split like this, or a fine-tuning has nothing
+            to start from.
+    """
+    recipe = RECIPES[preset]
+    per_pass = batch_size * num_processes
+    if batch_size < 1 or recipe.step_clips % per_pass:
+        raise ConfigError(
+            f"batch_size must divide the {recipe.step_clips} clips of a step of {preset} over "
+            f"{num_processes} processes, got {batch_size}"
+        )
+    model, modality, schedule = recipe.model, recipe.modality, recipe.schedule
+    if recipe.needs_init:
+        if init is None:
+            raise ConfigError(f"init must name a checkpoint for {preset}, got none")
+        card = load_checkpoint(init).card
+        model, modality = card.model, card.modality
+    if recipe.epochs is not None:
+        epoch_steps = max(1, round(len(open_shard_folder(shards)) / recipe.step_clips))
+        steps = (recipe.epochs - 1) * epoch_steps
+        schedule = replace(schedule, steps=steps, warmup_steps=epoch_steps)
+    return FitConfig(
+        shards=shards,
+        output=output,
+        init=init,
+        val_shards=val_shards,
+        batch_size=batch_size,
+        accumulate=recipe.step_clips // per_pass,
+        precision=recipe.precision,
+        modality=modality,
+        model=model,
+        view=recipe.view,
+        eval_view=recipe.eval_view,
+        schedule=schedule,
+        optimizer=recipe.optimizer,
+    )

@@ -1,0 +1,65 @@
+"""A recipe becomes a configuration: clips of a step split, epochs turned into steps."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from perfnet.models.registry import ModelConfig, make_model
+from perfnet.training.checkpoint import ModelCard, save_checkpoint
+from perfnet.training.presets import RECIPES, fit_config
+from schemas.errors import ConfigError
+
+CARD = ModelCard(
+    model=ModelConfig(name="s3dg", width_multiplier=0.125, depth_multiplier=0.34),
+    modality="flow",
+    in_channels=2,
+    labels=("a", "b"),
+)
+
+
+@pytest.fixture
+def init(tmp_path: Path) -> Path:
+    path = tmp_path / "init.pt"
+    weights = make_model(CARD.model, num_classes=2, in_channels=2).state_dict()
+    save_checkpoint(path, card=CARD, weights=weights, training={})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "num_processes", "accumulate"), [(8, 256, 1), (8, 1, 256), (16, 8, 16)]
+)
+def test_clips_of_a_step_are_split(
+    batch_size: int, num_processes: int, accumulate: int, tmp_path: Path
+) -> None:
+    config = fit_config(
+        "perfnet-r3d50g",
+        shards=tmp_path,
+        output=tmp_path,
+        batch_size=batch_size,
+        num_processes=num_processes,
+    )
+    assert config.accumulate == accumulate
+    recipe = RECIPES["perfnet-r3d50g"]
+    for name in ("model", "view", "eval_view", "schedule", "optimizer", "precision"):
+        assert getattr(config, name) == getattr(recipe, name)
+
+
+def test_clips_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="must divide the 306 clips of a step of d3d over 1 proc"):
+        fit_config("d3d", shards=tmp_path, output=tmp_path, batch_size=8)
+
+
+def test_fine_tuning_lasts_30_epochs_on_the_network_of_its_checkpoint(
+    shards: Path, tmp_path: Path, init: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = dataclasses.replace(RECIPES["finetune-hmdb51"], step_clips=2)
+    monkeypatch.setitem(RECIPES, "finetune-hmdb51", small)
+    config = fit_config("finetune-hmdb51", shards=shards, output=tmp_path, init=init, batch_size=2)
+    assert config.schedule.total_steps == 30 * round(11 / 2)
+    assert (config.model, config.modality, config.init) == (CARD.model, "flow", init)
+
+
+def test_fine_tuning_from_nothing_is_refused(shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="init must name a checkpoint for finetune-ucf101"):
+        fit_config("finetune-ucf101", shards=shards, output=tmp_path)
