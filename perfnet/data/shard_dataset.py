@@ -1,6 +1,7 @@
 """A torch data set over the shards of `perfnet-prep`: one augmented clip per index."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict, cast
 
@@ -134,6 +135,18 @@ class ShardDataset(Dataset[ClipSample]):
         """Number of clips in each shard that has any, in the order of the clips."""
         _, counts = np.unique(self._folder.shards, return_counts=True)
         return [int(count) for count in counts]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the clips, their order and the settings that made them, not of the folder."""
+        folder, info = self._folder, self._folder.run.info
+        digest = blake2b(digest_size=16)
+        text = f"{info.get('config_hash')}\n{self._format}\n{self.labels.to_text()}"
+        digest.update(text.encode())
+        digest.update("\n".join(self.clip_ids).encode())
+        for array in (folder.shards, folder.num_frames, folder.label_indices):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
 
     def __getitem__(self, key: int | SampleKey) -> ClipSample:
         """Return one sample.

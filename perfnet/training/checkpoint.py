@@ -1,9 +1,13 @@
 """Checkpoints: everything that a run needs to go on as if it had never stopped."""
 
 import os
+import pickle
 import re
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +20,11 @@ from perfnet.models.registry import ModelConfig, make_model, model_config_from_p
 from schemas.errors import ConfigError
 
 CHECKPOINT_FORMAT = 1
+_DAMAGE = (
+    *(RuntimeError, KeyError, IndexError, TypeError, AttributeError, ValueError),
+    *(EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error),
+)
+"""What torch.load and the reading of its result raise for files that are no whole checkpoints."""
 _NAME = re.compile(r"step-(\d{8})\.pt")
 
 
@@ -38,6 +47,14 @@ class Checkpoint:
     weights: Mapping[str, torch.Tensor]
     training: Mapping[str, Any]
     """step, optimizer, random numbers and configuration of the run."""
+
+    def fingerprint(self) -> str:
+        """Return a hash of the network and its weights, whatever the file is called."""
+        digest = blake2b(repr(self.card).encode(), digest_size=16)
+        for name in sorted(self.weights):
+            digest.update(name.encode())
+            digest.update(self.weights[name].contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -64,6 +81,8 @@ def save_checkpoint(
         training: Plain values and tensors that the run needs to go on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in path.parent.glob("*.tmp"):  # of a process that was killed while writing
+        left_over.unlink()
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
         values = {"format": CHECKPOINT_FORMAT, "card": asdict(card), "weights": dict(weights)}
@@ -91,6 +110,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise ConfigError(f"checkpoint must exist, got no file {path}")
     try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
         values = torch.load(path, map_location="cpu", weights_only=True)
         if values["format"] != CHECKPOINT_FORMAT:
             wanted = f"format {CHECKPOINT_FORMAT}"
@@ -106,10 +129,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
             weights=values["weights"],
             training=values["training"],
         )
-    except (RuntimeError, KeyError, TypeError, EOFError, ValueError, OSError) as error:
+    except _DAMAGE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TrainingError(
-            f"{path} must be a checkpoint of perfnet-train, got one that cannot be read ({error}); "
-            "delete it, and the run goes on from the one before"
+            f"{path} must be a checkpoint of perfnet-train, got a file that cannot be read "
+            f"({reason}); delete it, and the run goes on from the one before"
         ) from error
 
 

@@ -32,6 +32,8 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.momentum < 1:
             raise ConfigError(f"optimizer.momentum must be >= 0 and < 1, got {self.momentum}")
+        if self.nesterov and not self.momentum:
+            raise ConfigError("optimizer.momentum must be > 0 with nesterov, got 0")
         if self.weight_decay < 0:
             raise ConfigError(f"optimizer.weight_decay must be >= 0, got {self.weight_decay}")
         if self.clip_norm is not None and not self.clip_norm > 0:

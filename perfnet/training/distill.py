@@ -6,7 +6,7 @@ Axes of tensors: n teachers, b batch, k classes.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
@@ -95,6 +95,7 @@ class Teachers:
         self._device, self._precision = device, precision
         self.models: list[nn.Module] = []
         self.cards: list[ModelCard] = []
+        self.fingerprints: list[str] = []
         for path in paths:
             checkpoint = load_checkpoint(path)
             if checkpoint.card.labels != labels:
@@ -102,10 +103,12 @@ class Teachers:
                     f"teacher {path} must have the {len(labels)} labels of the shards, "
                     f"got {len(checkpoint.card.labels)} that differ"
                 )
-            model = restore_model(checkpoint).to(device)
+            model = restore_model(checkpoint)
+            model = model.to(device=device, memory_format=torch.channels_last_3d)
             model.requires_grad_(requires_grad=False)
             self.models.append(model)
             self.cards.append(checkpoint.card)
+            self.fingerprints.append(checkpoint.fingerprint())
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -133,17 +136,37 @@ class Distillation:
         config: Mode and weight.
         teachers: The networks.
         cache: Where logits are looked up and kept; None = computed for every batch.
+        is_cache_full: The cache has all that will be asked for: streams that only teachers look
+            at need not be loaded.
     """
 
     def __init__(
-        self, config: DistillConfig, teachers: Teachers, *, cache: TeacherCache | None = None
+        self,
+        config: DistillConfig,
+        teachers: Teachers,
+        *,
+        cache: TeacherCache | None = None,
+        is_cache_full: bool = False,
     ) -> None:
         self._config, self._teachers, self._cache = config, teachers, cache
+        self._is_cache_full = is_cache_full
 
     @property
     def extra_modalities(self) -> tuple[Modality, ...]:
         """Streams of the teachers."""
-        return self._teachers.modalities
+        return () if self._is_cache_full else self._teachers.modalities
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Teachers and how they are followed."""
+        config = self._config
+        teachers = list(self._teachers.fingerprints)
+        return {"mode": config.mode, "weight": config.weight, "teachers": teachers}
+
+    def at_checkpoint(self) -> None:
+        """Write new logits to the cache."""
+        if self._cache is not None:
+            self._cache.save()
 
     def loss(self, logits_bk: torch.Tensor, batch: ClipBatch, labels_b: torch.Tensor) -> Loss:
         """Return the loss of a batch; its parts say how hard each term pulls at the logits."""

@@ -2,13 +2,12 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast, set_seed
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -17,7 +16,7 @@ from perfnet.data.loader import report_corrupt, start_worker
 from perfnet.data.order import OrderConfig, ShuffledBatches
 from perfnet.data.shard_dataset import ShardDataset
 from perfnet.errors import TrainingError
-from perfnet.evaluation.evaluate import EvalConfig, predict
+from perfnet.evaluation.evaluate import EvalConfig, check_labels, predict
 from perfnet.evaluation.metrics import Accuracy, accuracy_of
 from perfnet.modality import channels_of
 from perfnet.models.registry import is_signed, make_model
@@ -32,6 +31,8 @@ from perfnet.training.checkpoint import (
 )
 from perfnet.training.config import FitConfig
 from perfnet.training.objective import CrossEntropy, Loss, Objective
+from perfnet.training.optimizer import make_optimizer
+from perfnet.training.same_run import check_same_run, settings_of
 from perfnet.training.scalar_log import open_scalar_log
 from perfnet.training.schedule import learning_rate_at
 from schemas.errors import ConfigError
@@ -42,6 +43,9 @@ LOGGER = logging.getLogger("perfnet_train")
 def fit(config: FitConfig, *, objective: Objective | None = None) -> Path:
     """Train a network; go on from the newest checkpoint of the output folder if there is one.
 
+    A run that was interrupted goes on exactly: the same clips, random numbers and, on one kind of
+    processor, the same weights as a run that was not.
+
     Args:
         config: The run.
         objective: What to train for; None = labels alone.
@@ -51,7 +55,8 @@ def fit(config: FitConfig, *, objective: Objective | None = None) -> Path:
 
     Raises:
         ConfigError: If shards, labels or checkpoints do not fit the configuration.
-        TrainingError: If the loss is not finite.
+        TrainingError: If the loss is not finite, or the newest checkpoint is damaged.
+        ShardError: If a record cannot be read, unless such are left out.
     """
     run = _Run(config, objective or CrossEntropy())
     total_steps = config.schedule.total_steps
@@ -66,12 +71,12 @@ def fit(config: FitConfig, *, objective: Objective | None = None) -> Path:
             with run.accelerator.accumulate(run.model):
                 loss = run.forward(batch)
                 run.check_finite(loss, step, batch)
-                run.accelerator.backward(loss.total)
+                run.accelerator.backward(loss.total)  # of the mean over `accumulate` batches
                 if config.optimizer.clip_norm and run.accelerator.sync_gradients:
                     run.accelerator.clip_grad_norm_(
                         run.model.parameters(), config.optimizer.clip_norm
                     )
-                run.optimizer.step()
+                run.optimizer.step()  # accelerate: only after the last of the batches
                 run.optimizer.zero_grad()
             for name, value in {"loss": float(loss.total.detach()), **loss.parts}.items():
                 parts[name] = parts.get(name, 0.0) + value / config.accumulate
@@ -79,8 +84,9 @@ def fit(config: FitConfig, *, objective: Objective | None = None) -> Path:
         done = step + 1
         if done % config.checkpoint_every == 0 or done == total_steps:
             run.save(done)
-        if done == total_steps or (config.evaluate_every and done % config.evaluate_every == 0):
+        if config.evaluate_every and done % config.evaluate_every == 0 and done < total_steps:
             run.evaluate(done)
+    run.evaluate(total_steps)
     run.close()
     return checkpoint_path(run.checkpoints, total_steps)
 
@@ -90,9 +96,9 @@ class _Run:
 
     def __init__(self, config: FitConfig, objective: Objective) -> None:
         self.config, self.objective = config, objective
+        # Not accelerate's mixed precision: it is the same for all runs of a process.
         self.accelerator = Accelerator(
-            mixed_precision="bf16" if config.precision == "bf16" else "no",
-            gradient_accumulation_steps=config.accumulate,
+            mixed_precision="no", gradient_accumulation_steps=config.accumulate
         )
         self.checkpoints = config.output / "checkpoints"
         modalities = tuple(dict.fromkeys((config.modality, *objective.extra_modalities)))
@@ -110,7 +116,8 @@ class _Run:
             in_channels=channels_of(config.modality),
             labels=self.dataset.labels.texts,
         )
-        set_seed(config.seed)
+        self._check_val_shards()
+        set_seed(config.seed)  # the same weights on every process
         model = make_model(
             config.model, num_classes=len(self.card.labels), in_channels=self.card.in_channels
         )
@@ -120,13 +127,17 @@ class _Run:
         if config.channels_last:
             model = model.to(memory_format=torch.channels_last_3d)
         self.bare_model = model
-        optimizer = _make_optimizer(model, config)
+        set_seed(config.seed + self.accelerator.process_index)  # but dropout of its own
+        optimizer = make_optimizer(model, config.optimizer)
+        self.settings = settings_of(config, objective, self.dataset, self.accelerator.num_processes)
         self.first_step = self._resume(model, optimizer)
         if config.compile:
             model.compile()
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.is_main = self.accelerator.is_main_process
-        self.writer = open_scalar_log(config.output / "logs") if self.is_main else None
+        self.writer = None
+        if self.is_main:
+            self.writer = open_scalar_log(config.output / "logs", first_step=self.first_step + 1)
 
     def _resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
         """Load the newest checkpoint of the output folder; gives the step to go on with."""
@@ -134,7 +145,7 @@ class _Run:
         if not found:
             return 0
         checkpoint = load_checkpoint(found[-1])
-        _check_same_run(_plain(self.config), checkpoint.training["config"], found[-1])
+        check_same_run(self.settings, checkpoint.training["config"], found[-1])
         model.load_state_dict(dict(checkpoint.weights))
         optimizer.load_state_dict(checkpoint.training["optimizer"])
         rank = self.accelerator.process_index
@@ -142,6 +153,24 @@ class _Run:
         if torch.cuda.is_available():
             torch.cuda.set_rng_state(checkpoint.training["cuda_rng"][rank])
         return int(checkpoint.training["step"])
+
+    def _check_val_shards(self) -> None:
+        """Find out now, not after the training, that it cannot be evaluated."""
+        config = self.config
+        if config.val_shards is not None:
+            dataset = ShardDataset(
+                config.val_shards, modalities=(config.modality,), view=config.eval_view
+            )
+            check_labels(self.card, dataset, config.val_shards)
+            if max(dataset.label_indices, default=-1) < 0:
+                raise ConfigError(
+                    f"val_shards must have clips with labels, got {config.val_shards} without any"
+                )
+
+    def autocast(self) -> torch.autocast:
+        """The precision of forward passes."""
+        enabled = self.config.precision == "bf16"
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=enabled)
 
     def batches(self, total_steps: int) -> Iterator[ClipBatch]:
         """Every batch from the first step on; the random numbers of the model stay untouched."""
@@ -172,8 +201,9 @@ class _Run:
             report_corrupt(batch, config.on_corrupt)
             if not batch["clip_id"]:
                 raise TrainingError(
-                    f"a batch must hold a clip that can be read, got {batch['corrupt']}; "
-                    "run `perfnet-prep verify` on the shards"
+                    "a batch must hold at least one clip that can be read, got only "
+                    f"{'; '.join(batch['corrupt'])}; run `perfnet-prep verify` on the shards, or "
+                    "choose a larger --batch-size"
                 )
             yield cast("ClipBatch", batch)
 
@@ -186,7 +216,9 @@ class _Run:
         }
         modality = self.config.modality
         inputs = to_model_input(moved[modality], modality, signed=is_signed(self.config.model.name))
-        with self.accelerator.autocast():
+        if not self.config.channels_last:
+            inputs = inputs.contiguous()
+        with self.autocast():
             logits_bk = self.model(inputs)
         return self.objective.loss(logits_bk, moved, moved["label"])
 
@@ -196,7 +228,7 @@ class _Run:
         if self.accelerator.reduce(is_bad.float(), "sum"):
             where = ", ".join(batch["clip_id"]) if is_bad else "another process"
             raise TrainingError(
-                f"loss must be finite, got {float(loss.total.detach())} at step {step} "
+                f"loss must be finite, got {float(loss.total.detach())} at step {step + 1} "
                 f"with the clips {where}; lower the learning rate or clip gradients "
                 "(--optimizer.clip-norm)"
             )
@@ -230,6 +262,12 @@ class _Run:
 
     def save(self, step: int) -> None:
         """Write the checkpoint after so many steps."""
+        if not all(torch.isfinite(value).all() for value in self.bare_model.parameters()):
+            raise TrainingError(
+                f"weights must be finite, got others after step {step}; lower the learning rate "
+                "or clip gradients (--optimizer.clip-norm)"
+            )
+        self.objective.at_checkpoint()
         rng = _gather_state(self.accelerator, torch.get_rng_state())
         cuda_rng = []
         if torch.cuda.is_available():
@@ -240,7 +278,7 @@ class _Run:
                 "optimizer": self.optimizer.state_dict(),
                 "rng": rng,
                 "cuda_rng": cuda_rng,
-                "config": _plain(self.config),
+                "config": self.settings,
             }
             save_checkpoint(
                 checkpoint_path(self.checkpoints, step),
@@ -256,19 +294,22 @@ class _Run:
         config = self.config
         if config.val_shards is None:
             return None
-        predictions = predict(
-            self.bare_model,
-            self.card,
-            config.val_shards,
-            EvalConfig(
-                view=config.eval_view,
-                batch_size=config.batch_size,
-                workers=config.workers,
-                on_corrupt=config.on_corrupt,
-            ),
-            rank=self.accelerator.process_index,
-            world_size=self.accelerator.num_processes,
+        self._share_buffers()
+        eval_config = EvalConfig(
+            view=config.eval_view,
+            batch_size=config.batch_size,
+            workers=config.workers,
+            on_corrupt=config.on_corrupt,
         )
+        with self.autocast():
+            predictions = predict(
+                self.bare_model,
+                self.card,
+                config.val_shards,
+                eval_config,
+                rank=self.accelerator.process_index,
+                world_size=self.accelerator.num_processes,
+            )
         accuracy = accuracy_of(predictions)
         if self.writer is not None:
             for name, value in accuracy._asdict().items():
@@ -277,27 +318,17 @@ class _Run:
             LOGGER.info("step %d: %s", step, text, extra={"accuracy": accuracy})
         return accuracy
 
+    def _share_buffers(self) -> None:
+        """Evaluate with the batch statistics that the checkpoint has: those of process 0."""
+        if self.accelerator.num_processes > 1:
+            for buffer in self.bare_model.buffers():
+                buffer.copy_(broadcast(buffer.clone()))
+
     def close(self) -> None:
         """End logging."""
         if self.writer is not None:
             self.writer.close()
         self.accelerator.end_training()
-
-
-def _make_optimizer(model: nn.Module, config: FitConfig) -> torch.optim.SGD:
-    """SGD; biases and batch norms do not decay."""
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    options = config.optimizer
-    return torch.optim.SGD(
-        [
-            {"params": decayed, "weight_decay": options.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        lr=config.schedule.learning_rate,
-        momentum=options.momentum,
-        nesterov=options.nesterov,
-    )
 
 
 def _check_labelled(dataset: ShardDataset, shards: Path) -> None:
@@ -306,37 +337,6 @@ def _check_labelled(dataset: ShardDataset, shards: Path) -> None:
         raise ConfigError(
             f"shards must have at least one clip and a label for every clip, got {shards} with "
             f"{number} of {len(dataset.label_indices)} clips without one"
-        )
-
-
-_FREE_TO_CHANGE = {
-    *("workers", "log_every", "checkpoint_every", "keep_checkpoints", "evaluate_every"),
-    *("output", "shards", "val_shards", "compile", "save_memory", "eval_view"),
-}
-"""Settings that do not change what is learned."""
-
-
-def _plain(config: FitConfig) -> dict[str, Any]:
-    """The configuration as plain values that a checkpoint can hold."""
-    values: dict[str, Any] = _plain_value(asdict(config))
-    return values
-
-
-def _plain_value(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain_value(inner) for name, inner in value.items()}
-    return str(value) if isinstance(value, Path) else value
-
-
-def _check_same_run(new: dict[str, Any], old: dict[str, Any], path: Path) -> None:
-    """Raise ConfigError if a run would go on with settings that change what is learned."""
-    names = sorted((new.keys() | old.keys()) - _FREE_TO_CHANGE)
-    changes = [f"{name}: {old.get(name)} -> {new.get(name)}" for name in names
-               if old.get(name) != new.get(name)]  # fmt: skip
-    if changes:
-        raise ConfigError(
-            f"output must be new or of a run with the same settings, got {path} of a run with "
-            f"other ones ({'; '.join(changes)}); choose another --output"
         )
 
 

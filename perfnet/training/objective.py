@@ -1,7 +1,7 @@
 """What a network is trained for: labels, and teachers beside them."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
@@ -27,6 +27,15 @@ class Objective(Protocol):
         """Streams that batches must hold beside that of the network."""
         ...
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Plain values that a run must not change when it goes on."""
+        ...
+
+    def at_checkpoint(self) -> None:
+        """Keep what a run that goes on can use."""
+        ...
+
     def loss(self, logits_bk: torch.Tensor, batch: ClipBatch, labels_b: torch.Tensor) -> Loss:
         """Return the loss of a batch whose streams lie on the device of the logits."""
         ...
@@ -36,6 +45,14 @@ class CrossEntropy:
     """Labels alone."""
 
     extra_modalities: tuple[Modality, ...] = ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def at_checkpoint(self) -> None:
+        """Nothing to keep."""
 
     def loss(
         self,

@@ -1,7 +1,11 @@
-"""Logits of teachers on disk, by clip and by the epoch that seeds its augmentation."""
+"""Logits of teachers on disk, by clip and by the epoch that seeds its augmentation.
+
+All of them are held in memory: clips x epochs x teachers x classes x 4 bytes.
+"""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -25,7 +29,7 @@ class TeacherCache:
             teachers, data, view, seed.
 
     Raises:
-        ConfigError: If the folder holds logits of another key.
+        ConfigError: If the folder holds logits of another key, or a damaged file.
     """
 
     def __init__(self, folder: Path, key: dict[str, Any]) -> None:
@@ -38,7 +42,9 @@ class TeacherCache:
                 f"distill.cache must be new or of the same teachers, shards, view and seed, got "
                 f"{folder} of others; choose another folder"
             )
-        key_path.write_text(text, "utf-8")
+        temporary = folder / f"{_KEY_FILE}.{os.getpid()}.tmp"
+        temporary.write_text(text, "utf-8")
+        temporary.replace(key_path)
         self._known: dict[tuple[str, int], np.ndarray[Any, np.dtype[np.float32]]] = {}
         for path in sorted(folder.glob("*.parquet")):
             self._load(path)
@@ -47,6 +53,10 @@ class TeacherCache:
     def __len__(self) -> int:
         """Return the number of clips and epochs that are known."""
         return len(self._known)
+
+    def has(self, keys: Iterable[tuple[str, int]]) -> bool:
+        """Return whether the logits of all these clips and epochs are known."""
+        return all(key in self._known for key in keys)
 
     def find(self, clip_ids: Sequence[str], epochs: Sequence[int]) -> torch.Tensor | None:
         """Return float32 [n, b, k] of a batch; None unless all of it is known."""
@@ -65,8 +75,9 @@ class TeacherCache:
             logits: float32 [n, b, k].
         """
         for place, key in enumerate(zip(clip_ids, epochs, strict=True)):
-            self._known[key] = logits[:, place].numpy().copy()
-            self._new.append(key)
+            if key not in self._known:
+                self._known[key] = logits[:, place].numpy().copy()
+                self._new.append(key)
 
     def save(self) -> None:
         """Write what is new into a file of its own, named after its content."""
@@ -87,8 +98,14 @@ class TeacherCache:
         self._new = []
 
     def _load(self, path: Path) -> None:
-        table = pq.read_table(path, use_threads=False, pre_buffer=False)
-        num_teachers = int(table.schema.metadata[b"num_teachers"])
-        for row in table.to_pylist():
-            logits = np.array(row["logits"], np.float32).reshape(num_teachers, -1)
-            self._known[row["clip_id"], row["epoch"]] = logits
+        try:
+            table = pq.read_table(path, use_threads=False, pre_buffer=False)
+            num_teachers = int((table.schema.metadata or {})[b"num_teachers"])
+            for row in table.to_pylist():
+                logits = np.array(row["logits"], np.float32).reshape(num_teachers, -1)
+                self._known[row["clip_id"], row["epoch"]] = logits
+        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+            raise ConfigError(
+                f"distill.cache must hold whole files, got {path}: {error}; delete that file, and "
+                "its logits are computed again"
+            ) from error
