@@ -73,12 +73,32 @@ def _parse(command: str, options: type[_T], arguments: list[str], **more: Any) -
 
 
 def _fit(arguments: list[str]) -> None:
+    from perfnet.run_options import PRESET_HELP, take_preset
     from perfnet.training.config import FitConfig
 
-    config = _parse("fit", FitConfig, arguments)
+    recipe, others = take_preset("fit", arguments)
+    more = {} if recipe is None else {"default": recipe}
+    summary = f"Train one network on one stream of the shards. {PRESET_HELP}"
+    config = _parse("fit", FitConfig, others, description=summary, **more)
     from perfnet.training.fit import fit
 
     _train(partial(fit, config))
+
+
+def _distill(arguments: list[str]) -> None:
+    from perfnet.run_options import PRESET_HELP, DistillOptions, take_preset
+    from perfnet.training.distill import DistillConfig
+
+    recipe, others = take_preset("distill", arguments)
+    more = {}
+    if recipe is not None:
+        teachers = DistillConfig(teachers=tyro.MISSING)
+        more = {"default": DistillOptions(fit=recipe, distill=teachers)}
+    summary = f"Train a student on the labels and on the logits of teachers. {PRESET_HELP}"
+    options = _parse("distill", DistillOptions, others, description=summary, **more)
+    from perfnet.training.distill_run import DistillRunConfig, distill
+
+    _train(partial(distill, DistillRunConfig(fit=options.fit, distill=options.distill)))
 
 
 def _train(run: Callable[[], Path]) -> None:
@@ -175,6 +195,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "fit": Command(_fit, "train a network on one stream of the shards"),
+    "distill": Command(_distill, "train a student on labels and the logits of teachers"),
     "evaluate": Command(_evaluate, "accuracy, confusion matrix and classes of checkpoints"),
     "fuse": Command(_fuse, "add the logits of several networks and evaluate the sum"),
     "probe": Command(_probe, "decode flow from a frozen network: does it see motion?"),

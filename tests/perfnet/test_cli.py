@@ -11,6 +11,7 @@ import torch
 
 from perfnet import cli
 from perfnet.cli import COMMANDS, main
+from perfnet.run_options import take_preset
 from schemas.clip_record import ClipRecord
 
 FIT = {
@@ -25,9 +26,14 @@ FIT = {
     *("--eval-view.num-views", "--schedule.steps", "--schedule.warmup-steps"),
     *("--schedule.learning-rate", "--schedule.cosine", "--optimizer.momentum"),
     *("--optimizer.nesterov", "--optimizer.weight-decay", "--optimizer.clip-norm"),
+    "--preset",
 }
 OPTIONS = {
     "fit": FIT,
+    "distill": {
+        *FIT,
+        *("--distill.teachers", "--distill.mode", "--distill.weight", "--distill.cache"),
+    },
     "evaluate": {
         *("--checkpoint", "--shards", "--output", "--view", "--input", "--num-views"),
         *("--batch-size", "--workers", "--on-corrupt"),
@@ -134,6 +140,63 @@ def test_profile_counts_flow_and_prints_json(capsys: pytest.CaptureFixture[str])
     assert re.search(r'"gmac": 6\d\.\d+', text)
 
 
+def test_options_change_what_a_preset_says(shards: Path, tmp_path: Path) -> None:
+    run = ["--shards", str(shards), "--output", str(tmp_path), "--batch-size", "4"]
+    arguments = ["--preset", "perfnet-r3d50g", *run, "--view.height", "64", "--seed", "3"]
+    recipe, others = take_preset("fit", arguments)
+    assert recipe is not None
+    assert (recipe.batch_size, recipe.batch_size * recipe.accumulate) == (4, 2048)
+    assert recipe.view.height == 224
+    assert others == ["--view.height", "64", "--seed", "3"]
+    assert take_preset("fit", run) == (None, run)
+
+
+def test_preset_reaches_the_run(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(
+        "perfnet.training.distill_run.distill", lambda config: seen.append(config.fit)
+    )
+    monkeypatch.setattr(
+        "perfnet.training.fit.fit", seen.append
+    )  # after distill_run imported the real one
+    run = ["--preset=perfnet-s3dg", "--shards", str(shards), "--output", str(tmp_path)]
+    small = ["--batch-size", "2", "--model.dropout", "0.5"]
+    assert main(["fit", *run, *small]) == 0
+    assert main(["distill", *run, *small, "--distill.teachers", "t"]) == 0
+    for config in seen:
+        assert (config.model.name, config.model.dropout) == ("s3dg", 0.5)
+        assert config.batch_size * config.accumulate == 306
+        assert config.eval_view.num_frames == 250
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "perfnet"], "invalid choice"),
+        (["--preset", "d3d", "--output", "o"], "--shards"),
+        (["--preset", "d3d", "--output", "o", "--shards", "s"], "batch_size must divide the 306"),
+        (
+            [
+                "--preset",
+                "d3d",
+                *("--output", "o", "--shards", "s", "--batch-size", "2"),
+                "--lr",
+                "1",
+            ],
+            "--lr",
+        ),
+    ],
+)
+def test_preset_that_does_not_fit_is_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_toy_writes_shards_that_a_network_learns_from(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -164,6 +227,11 @@ def test_chain_of_commands_on_tiny_networks(
         assert "step 2: loss " in printed.err
         assert main(arguments) == 0
         assert capsys.readouterr().out.startswith("nothing to do: all 2 steps are done")
+    run = ["--shards", str(shards), "--output", str(tmp_path / "student")]
+    assert main(["distill", *run, "--distill.teachers", str(tmp_path / "flow"), *TINY]) == 0
+    printed = capsys.readouterr()
+    assert "2 steps in " in printed.out
+    assert "distillation " in printed.err
     looks = ["--workers", "0", "--shards", str(shards)]
     rgb, flow = str(tmp_path / "rgb"), str(tmp_path / "flow")
     assert main(["evaluate", "--checkpoint", rgb, "-o", str(tmp_path / "e"), *looks]) == 0
