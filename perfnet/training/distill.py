@@ -104,7 +104,7 @@ class Teachers:
                     f"got {len(checkpoint.card.labels)} that differ"
                 )
             model = restore_model(checkpoint)
-            model = model.to(device=device, memory_format=torch.channels_last_3d)
+            model = model.to(device)
             model.requires_grad_(requires_grad=False)
             self.models.append(model)
             self.cards.append(checkpoint.card)

@@ -127,7 +127,8 @@ class _Run:
         if config.channels_last:
             model = model.to(memory_format=torch.channels_last_3d)
         self.bare_model = model
-        set_seed(config.seed + self.accelerator.process_index)  # but dropout of its own
+        if self.accelerator.process_index:
+            set_seed(config.seed + self.accelerator.process_index)  # but dropout of its own
         optimizer = make_optimizer(model, config.optimizer)
         self.settings = settings_of(config, objective, self.dataset, self.accelerator.num_processes)
         self.first_step = self._resume(model, optimizer)
