@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV ?= .venv
 VIDEOS ?=
 BIN := $(VENV)/bin
-PACKAGES := schemas video flow pose renderers pipelines
 
 .PHONY: demo test lint tests clean
 
