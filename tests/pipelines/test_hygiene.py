@@ -25,7 +25,8 @@ def _row(media_id: str, **values: Any) -> LedgerRow:
 
 
 def _output(split: str, *rows: LedgerRow, dataset: str = "csv") -> FinishedOutput:
-    info = {"config": {"dataset": dataset, "split": split}}
+    config = {"dataset": dataset, "split": split, "modalities": ["rgb"], "formats": ["parquet"]}
+    info = {"config": config, "counts": {}, "num_shards": 1}
     return FinishedOutput(folder=f"out/{split}", info=info, labels=LabelMap(()), ledger=rows)
 
 
