@@ -84,6 +84,11 @@ class View:
     brightness: float
     """Offset in grey levels."""
 
+    @property
+    def is_recolored(self) -> bool:
+        """Whether contrast or brightness change anything."""
+        return self.contrast != 1.0 or self.brightness != 0.0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crop:

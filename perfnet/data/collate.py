@@ -5,7 +5,7 @@ from typing import Any, TypedDict, cast
 
 import torch
 
-from perfnet.data.shard_dataset import ClipSample
+from perfnet.data.shard_dataset import ClipSample, ClipSamples
 from perfnet.modality import Modality
 
 
@@ -37,7 +37,10 @@ def collate_clips(samples: Sequence[ClipSample]) -> ClipBatch:
         "label": torch.tensor([sample["label"] for sample in sound], dtype=torch.int64),
         "corrupt": [sample["corrupt"] for sample in samples if "corrupt" in sample],
     }
-    batch.update({name: torch.stack([sample[name] for sample in sound]) for name in names})
+    if isinstance(samples, ClipSamples) and len(sound) == len(samples):
+        batch.update({str(name): rows for name, rows in samples.streams.items()})  # side by side
+    else:
+        batch.update({name: torch.stack([sample[name] for sample in sound]) for name in names})
     return cast("ClipBatch", batch)
 
 

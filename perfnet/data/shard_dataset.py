@@ -1,14 +1,15 @@
 """A torch data set over the shards of `perfnet-prep`: one augmented clip per index."""
 
+import math
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypedDict, cast
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from perfnet.data.augment import (
     Crop,
@@ -21,7 +22,7 @@ from perfnet.data.augment import (
 )
 from perfnet.data.shard_folder import open_shard_folder
 from perfnet.data.streams import load_flow, load_rgb, load_rgb_and_pose, load_stored_pose
-from perfnet.modality import Modality
+from perfnet.modality import Modality, channels_of
 from renderers.pose import PoseRenderConfig
 from schemas.clip_record import ClipRecord, Stream
 from schemas.errors import ConfigError, PrepError, RecordError, ShardError
@@ -61,6 +62,16 @@ class ClipSample(TypedDict, total=False):
     """uint8 [T, H, W, 3], frames with poses drawn on them."""
     corrupt: str
     """Why the record cannot be read, instead of streams (`on_corrupt="skip"`)."""
+
+
+class ClipSamples(list[ClipSample]):
+    """Samples whose streams are the rows of batches: `streams[name][n]` is `self[n][name]`."""
+
+    def __init__(
+        self, samples: Sequence[ClipSample], streams: dict[Modality, torch.Tensor]
+    ) -> None:
+        super().__init__(samples)
+        self.streams = streams
 
 
 class ShardDataset(Dataset[ClipSample]):
@@ -158,16 +169,48 @@ class ShardDataset(Dataset[ClipSample]):
         Raises:
             RecordError, ShardError: If the record cannot be read and `on_corrupt="error"`.
         """
-        if not isinstance(key, SampleKey):
-            view, clip = divmod(int(key), len(self._folder))
-            if not 0 <= view < self._view.num_views:
-                raise IndexError(f"index must be < {len(self)}, got {key}")
-            key = SampleKey(clip=clip, view=view)
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[int | SampleKey]) -> "ClipSamples":
+        """Return samples whose streams lie one after the other, ready to be a batch.
+
+        `torch.utils.data.DataLoader` calls it for every batch.
+
+        Args:
+            keys: As for one sample.
+
+        Raises:
+            RecordError, ShardError: As for one sample.
+        """
+        view = self._view
+        size = (len(keys), view.num_frames, view.height, view.width)
+        streams = {name: _empty_bytes((*size, channels_of(name))) for name in self._modalities}
+        arrays = {name: stream.numpy() for name, stream in streams.items()}
+        samples = []
+        for place, key in enumerate(keys):
+            own = {name: array[place] for name, array in arrays.items()}
+            sample = self._sample(self._key_of(key), own)
+            if "corrupt" not in sample:
+                rows: Any = {name: stream[place] for name, stream in streams.items()}
+                sample.update(rows)
+            samples.append(sample)
+        return ClipSamples(samples, streams)
+
+    def _key_of(self, key: int | SampleKey) -> SampleKey:
+        if isinstance(key, SampleKey):
+            return key
+        view, clip = divmod(int(key), len(self._folder))
+        if not 0 <= view < self._view.num_views:
+            raise IndexError(f"index must be < {len(self)}, got {key}")
+        return SampleKey(clip=clip, view=view)
+
+    def _sample(self, key: SampleKey, arrays: dict[Modality, UInt8]) -> ClipSample:
+        """A sample without its streams, which are written into the arrays."""
         clip_id = self._folder.clip_ids[key.clip].as_py()
         label = int(self._folder.label_indices[key.clip])
         sample = ClipSample(clip_id=clip_id, epoch=key.epoch, label=label)
         try:
-            sample.update(self._load(key, clip_id))
+            self._load(key, clip_id, arrays)
         except PrepError as error:
             if self._on_corrupt == "error":
                 raise
@@ -178,7 +221,7 @@ class ShardDataset(Dataset[ClipSample]):
         """Open shards stay in their process."""
         return {**self.__dict__, "_readers": {}}
 
-    def _load(self, key: SampleKey, clip_id: str) -> ClipSample:
+    def _load(self, key: SampleKey, clip_id: str, arrays: dict[Modality, UInt8]) -> None:
         config, num_frames = self._view, int(self._folder.num_frames[key.clip])
         if config.is_random:
             rng = clip_rng(self._seed, key.epoch, clip_id)
@@ -188,43 +231,64 @@ class ShardDataset(Dataset[ClipSample]):
         frames, inverse = np.unique(view.frames, return_inverse=True)
         record = self._read(key.clip, clip_id, frames.tolist())
         crop = place_crop(view, config, height=record.height, width=record.width)
+        is_short = len(frames) < len(inverse)
+        filled = {name: array[: len(frames)] for name, array in arrays.items()}
         try:
-            arrays = self._load_streams(record, view, crop)
+            self._load_streams(record, view, crop, filled)
         except ValueError as error:
             raise RecordError(clip_id, Outcome.FAILED, str(error)) from error
-        if len(frames) < len(inverse):  # a short clip: repeat what was decoded once
-            arrays = {name: array[inverse] for name, array in arrays.items()}
-        streams = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return cast("ClipSample", streams)
+        if is_short:  # repeat what was decoded once
+            for name, array in arrays.items():
+                array[:] = filled[name][inverse]
 
-    def _load_streams(self, record: ClipRecord, view: View, crop: Crop) -> dict[str, UInt8]:
-        wanted, config = self._modalities, self._view
-        arrays: dict[str, UInt8] = {}
-        if "pose" in wanted and config.pose_source == "render":
-            render, mirror = self._render, config.pose_mirror
-            rgb, pose = load_rgb_and_pose(record, view, crop, render=render, mirror=mirror)
-            arrays = {"rgb": rgb, "pose": pose} if "rgb" in wanted else {"pose": pose}
-        elif "rgb" in wanted:
-            arrays["rgb"] = load_rgb(record, view, crop)
-        if "pose" in wanted and config.pose_source == "stored":
-            arrays["pose"] = load_stored_pose(record, view, crop)
-        if "flow" in wanted:
-            arrays["flow"] = load_flow(record, view, crop)
-        return arrays
+    def _load_streams(
+        self, record: ClipRecord, view: View, crop: Crop, arrays: dict[Modality, UInt8]
+    ) -> None:
+        config = self._view
+        if "pose" in arrays and config.pose_source == "render":
+            load_rgb_and_pose(
+                record,
+                view,
+                crop,
+                render=self._render,
+                mirror=config.pose_mirror,
+                rgb=arrays.get("rgb"),
+                pose=arrays["pose"],
+            )
+        elif "rgb" in arrays:
+            load_rgb(record, view, crop, arrays["rgb"])
+        if "pose" in arrays and config.pose_source == "stored":
+            load_stored_pose(record, view, crop, arrays["pose"])
+        if "flow" in arrays:
+            load_flow(record, view, crop, arrays["flow"])
+
+    def locate(self, clip: int) -> tuple[Path, int]:
+        """Return the shard that holds a clip, and the clip's place in it."""
+        shard = int(self._folder.shards[clip])
+        path = self._folder.path / self._folder.run.shard_name(shard, self._format)
+        return path, int(self._folder.places[clip])
 
     def _read(self, index: int, clip_id: str, frames: list[int]) -> ClipRecord:
         shard = int(self._folder.shards[index])
+        path, place = self.locate(index)
         reader = self._readers.get(shard)
         if reader is None:
             if len(self._readers) >= _OPEN_SHARDS:
                 self._readers.pop(next(iter(self._readers)))
-            path = self._folder.path / self._folder.run.shard_name(shard, self._format)
             reader = self._readers[shard] = open_shard(path)
-        place = int(self._folder.places[index])
         record = reader.read(place, streams=self._streams, frames=frames)
         if record.clip_id != clip_id:
             raise ShardError(f"shard {shard} must hold {clip_id} at {place}, got {record.clip_id}")
         return record
+
+
+def _empty_bytes(shape: tuple[int, ...]) -> torch.Tensor:
+    """uint8 without content; in memory that a loader process can hand over without a copy."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    size = math.prod(shape)
+    storage = torch.UntypedStorage._new_shared(size, device="cpu")  # noqa: SLF001 - as torch's own
+    return torch.empty(0, dtype=torch.uint8).set_(storage).resize_(shape)
 
 
 def _streams_of(

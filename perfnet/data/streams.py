@@ -1,7 +1,7 @@
 """Pixels of each stream of a sample: decode, resize, colour, draw, mirror, crop.
 
-Every function takes the record of exactly the frames that are needed, and the view and crop
-that all streams of a sample share.
+Every function takes the record of exactly the frames that are needed, the view and crop that all
+streams of a sample share, and the array that it fills.
 """
 
 import cv2
@@ -13,7 +13,7 @@ from renderers.pose import PoseRenderConfig, render_pose
 from schemas.clip_record import ClipRecord
 from schemas.pose_sequence import PoseSequence
 from schemas.skeleton import SWAP_PAIRS
-from video.jpeg import decode_jpeg
+from video.jpeg import decode_jpeg, decode_rgb_jpeg
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -22,48 +22,54 @@ for _left, _right in SWAP_PAIRS:
     _SWAPPED[[_left, _right]] = _right, _left
 
 
-def load_rgb(record: ClipRecord, view: View, crop: Crop) -> UInt8:
-    """Return uint8 [T, height, width, 3]: frames with contrast and brightness applied."""
-    crops = _empty_clip(len(record.rgb), 3, crop)
+def load_rgb(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
+    """Fill uint8 [T, height, width, 3]: frames with contrast and brightness applied."""
+    mirrored = np.empty_like(crops[0])  # stays in the cache of the processor
     for t, jpeg in enumerate(record.rgb):
-        _put(crops, t, _cut(_resize(decode_jpeg(jpeg), crop), crop), view)
-    _recolor(crops, view)
-    return crops
+        shown = _cut(_resize(decode_rgb_jpeg(jpeg), crop), crop)
+        if view.is_mirrored:
+            shown = np.asarray(cv2.flip(shown, 1, dst=mirrored), np.uint8)
+        if view.is_recolored:
+            _recolor(shown, view, crops[t])
+        else:
+            crops[t] = shown
 
 
-def load_flow(record: ClipRecord, view: View, crop: Crop) -> UInt8:
-    """Return uint8 [T, height, width, 2]: codes of (dx, dy); 0 = -bound, 255 = +bound.
+def load_flow(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
+    """Fill uint8 [T, height, width, 2]: codes of (dx, dy); 0 = -bound, 255 = +bound.
 
     A mirrored frame moves the other way: dx changes its sign. A resized frame moves by more
     pixels: the displacements grow with it.
     """
-    codes = _flow_codes(record)
-    crops = _empty_clip(len(codes), 2, crop)
-    for t, code in enumerate(codes):
+    for t, code in enumerate(_flow_codes(record)):
         if crop.scale != 1.0:
             pixels = (_resize(code, crop).astype(np.float32) - 127.5) * crop.scale + 127.5
             code = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)  # noqa: PLW2901
         _put(crops, t, _cut(code, crop), view)
     if view.is_mirrored:
         np.subtract(255, crops[..., 0], out=crops[..., 0])
-    return crops
 
 
-def load_stored_pose(record: ClipRecord, view: View, crop: Crop) -> UInt8:
-    """Return uint8 [T, height, width, 3]: frames as `perfnet-prep` drew them.
+def load_stored_pose(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
+    """Fill uint8 [T, height, width, 3]: frames as `perfnet-prep` drew them.
 
     Their colours are left alone: contrast and brightness would shift the colours of the bars.
     """
-    crops = _empty_clip(len(record.pose_overlay), 3, crop)
     for t, jpeg in enumerate(record.pose_overlay):
-        _put(crops, t, _cut(_resize(decode_jpeg(jpeg), crop), crop), view)
-    return crops
+        _put(crops, t, _cut(_resize(decode_rgb_jpeg(jpeg), crop), crop), view)
 
 
 def load_rgb_and_pose(
-    record: ClipRecord, view: View, crop: Crop, *, render: PoseRenderConfig, mirror: PoseMirror
-) -> tuple[UInt8, UInt8]:
-    """Return two uint8 [T, height, width, 3]: the frames, and poses drawn over the same frames.
+    record: ClipRecord,
+    view: View,
+    crop: Crop,
+    *,
+    render: PoseRenderConfig,
+    mirror: PoseMirror,
+    rgb: UInt8 | None,
+    pose: UInt8,
+) -> None:
+    """Fill two uint8 [T, height, width, 3]: frames, and poses drawn over the same frames.
 
     With `mirror="swap"` a mirrored person keeps its own colours: the left arm is drawn in
     the left arm's colour, as an estimator that sees the mirrored frame would have it.
@@ -73,14 +79,12 @@ def load_rgb_and_pose(
     poses = scale_poses(record.poses, crop.scale)
     if view.is_mirrored and mirror == "swap":
         poses = _swap_sides(poses)  # drawn unmirrored here, mirrored with the frame below
-    rgb = _empty_clip(len(record.rgb), 3, crop)
-    pose = np.empty_like(rgb)
     for t, jpeg in enumerate(record.rgb):
-        frame = _resize(decode_jpeg(jpeg), crop)
-        shown = np.ascontiguousarray(_cut(frame, crop))
-        _recolor(shown, view)  # before drawing: the bars keep their colours
-        _put(rgb, t, shown, view)
-        _cut(frame, crop)[:] = shown
+        frame = _resize(decode_rgb_jpeg(jpeg), crop)
+        shown = _cut(frame, crop)
+        _recolor(shown, view, shown)  # before drawing: the bars keep their colours
+        if rgb is not None:
+            _put(rgb, t, shown, view)
         used = poses.track_ids[t] >= 0
         drawn = render_pose(
             frame,
@@ -90,7 +94,6 @@ def load_rgb_and_pose(
             config=render,
         )
         _put(pose, t, _cut(drawn, crop), view)
-    return rgb, pose
 
 
 def _swap_sides(poses: PoseSequence) -> PoseSequence:
@@ -139,10 +142,6 @@ def _cut(image: UInt8, crop: Crop) -> UInt8:
     return image[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
 
 
-def _empty_clip(num_frames: int, channels: int, crop: Crop) -> UInt8:
-    return np.empty((num_frames, crop.height, crop.width, channels), np.uint8)
-
-
 def _put(crops: UInt8, t: int, image: UInt8, view: View) -> None:
     """Store frame t, mirrored if the sample is."""
     if view.is_mirrored:
@@ -151,10 +150,8 @@ def _put(crops: UInt8, t: int, image: UInt8, view: View) -> None:
         crops[t] = image
 
 
-def _recolor(pixels: UInt8, view: View) -> None:
-    """Change grey levels in place: contrast about mid-grey, then brightness."""
-    if view.contrast == 1.0 and view.brightness == 0.0:
-        return
-    flat = pixels.reshape(len(pixels), -1)
-    offset = 127.5 * (1 - view.contrast) + view.brightness
-    cv2.addWeighted(flat, view.contrast, flat, 0.0, offset, dst=flat)
+def _recolor(pixels: UInt8, view: View, result: UInt8) -> None:
+    """Change grey levels: contrast about mid-grey, then brightness."""
+    if view.is_recolored:
+        offset = 127.5 * (1 - view.contrast) + view.brightness
+        cv2.addWeighted(pixels, view.contrast, pixels, 0.0, offset, dst=result)
