@@ -14,10 +14,8 @@ from schemas.clip_record import SCHEMA_VERSION, Provenance
 from schemas.errors import ShardError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow, count_outcomes, write_ledger
+from schemas.run_folder import COMPLETED
 from schemas.tfds import dataset_info_json, features_json
-
-COMPLETED = "COMPLETED"
-"""File that is there only when everything else is."""
 
 STATE_FILES = ("state/plan.jsonl", "state/settings.json")
 """What the next run of the same command reads first."""

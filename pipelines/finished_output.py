@@ -12,7 +12,7 @@ from schemas.clip_record import ClipRecord
 from schemas.errors import ConfigError, PrepError, ShardError
 from schemas.labels import parse_label_map
 from schemas.ledger import LedgerRow, read_ledger
-from schemas.run_folder import RunFolder
+from schemas.run_folder import COMPLETED, RunFolder
 from schemas.shard_reader import read_shard
 
 DAMAGE = (ValueError, KeyError, TypeError, OSError, pa.ArrowException, PrepError)
@@ -76,9 +76,9 @@ class FinishedOutput(RunFolder):
 
 def check_completed(folder: str) -> None:
     """Raise ConfigError unless a folder holds the result of a run that completed."""
-    if not storage.exists(storage.join(folder, "COMPLETED")):
+    if not storage.exists(storage.join(folder, COMPLETED)):
         raise ConfigError(
-            f"output must be a completed run, got {folder} without the file COMPLETED; "
+            f"output must be a completed run, got {folder} without the file {COMPLETED}; "
             "run the same `perfnet-prep build` again to finish it"
         )
 

@@ -13,6 +13,7 @@ from pipelines.config import BuildConfig
 from pipelines.plan import Plan, encode_plan
 from pipelines.sealed_json import read_sealed_json, write_sealed_json
 from schemas.errors import ConfigError
+from schemas.run_folder import COMPLETED
 from schemas.sealed_json import hash_json
 
 MARKER_END = ".done.json"
@@ -115,7 +116,7 @@ def warn_about_other_versions(output: str, software: str) -> None:
 def save_plan(config: BuildConfig, plan: Plan) -> None:
     """Write settings and plan into the output folder, and clear what a killed run left."""
     output, temp = config.output, temp_folder(config.output)
-    storage.withdraw(storage.join(output, "COMPLETED"))  # before anything it vouches for changes
+    storage.withdraw(storage.join(output, COMPLETED))  # before anything it vouches for changes
     storage.remove_tree(temp)
     settings = folder_settings(config, len(plan.shards))
     write_sealed_json(settings_path(output), settings, temp_folder=temp)
