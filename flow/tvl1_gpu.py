@@ -194,7 +194,7 @@ def _iterate(
 def _primal_kernel(  # noqa: PLR0913 - buffers, sizes and factors of one launch
     flow, dual, gradient, constant, height, width, limit, theta, block: tl.constexpr
 ):
-    """`flow.tvl1_plain.primal_sweep` without the sum of changes."""
+    """Equations (4) and (5): `flow.tvl1_plain.primal_sweep` without the sum of changes."""
     image, y = tl.program_id(0) // height, tl.program_id(0) % height
     x = tl.program_id(1) * block + tl.arange(0, block)
     inside = x < width
@@ -220,7 +220,7 @@ def _primal_kernel(  # noqa: PLR0913 - buffers, sizes and factors of one launch
 
 @triton.jit
 def _dual_kernel(flow, dual, height, width, step, block: tl.constexpr):
-    """`flow.tvl1_plain.dual_sweep`."""
+    """Equation (6): `flow.tvl1_plain.dual_sweep`."""
     image, y = tl.program_id(0) // height, tl.program_id(0) % height
     x = tl.program_id(1) * block + tl.arange(0, block)
     inside = x < width

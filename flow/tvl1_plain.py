@@ -7,12 +7,27 @@ Flow") and Sanchez, Meinhardt-Llopis, Facciolo 2013 ("TV-L1 Optical Flow Estimat
 flow       u      what is sought, [2, H, W]
 v                 the auxiliary flow, coupled to u by |u - v|^2 / (2 theta); never stored
 gradient   grad I1(x + u0), [2, H, W]
-constant   rho(u) = I1(x + u0) + <grad I1, u - u0> - I0 = constant + <grad I1, u>, [H, W]
+constant   rho(u) - <grad I1, u>, the part of (2) that does not depend on u, [H, W]
 dual       p      dual variables of both components, [2, 2, H, W] (component, direction)
 attachment lambda     tightness theta     time_step tau
 ```
 
-Sections are cited by name: Zach "numerical scheme", IPOL "numerical scheme" and its pseudocode.
+The equations, in the order in which both papers derive them; the numbers are this project's, and
+comments here and in the SIMD and GPU kernels cite them.
+
+```
+(1) E(u)    = sum over x of |grad u_1| + |grad u_2| + lambda |rho(u)|        what is minimised
+(2) rho(u)  = I1(x + u0) + <grad I1(x + u0), u - u0> - I0(x)                 linearised at u0
+(3) E(u, v) = sum of |grad u_1| + |grad u_2| + |u - v|^2 / (2 theta) + lambda |rho(v)|
+(4) v       = u + lambda theta grad I1     where rho(u) < - lambda theta |grad I1|^2
+            = u - lambda theta grad I1     where rho(u) > + lambda theta |grad I1|^2
+            = u - rho(u) grad I1 / |grad I1|^2    elsewhere: minimum of (3) over v
+(5) u_d     = v_d + theta div p_d                 minimum of (3) over u, d = 1, 2
+(6) p_d     = (p_d + tau / theta grad u_d) / (1 + tau / theta |grad u_d|)    its dual variable
+(7) grad: forward differences, 0 beyond the last pixel; div: backward differences, its adjoint
+```
+
+A warp takes u0 = u in (2), then repeats (4), (5), (6).
 """
 
 import math
@@ -29,7 +44,7 @@ _SUBPIXELS = np.float32(32)
 
 @kernel
 def primal_sweep(flow, dual, gradient, constant, settings):
-    """Update v, then u, at every pixel; return the sum of |u_new - u|^2 (float64).
+    """Update v by (4), then u by (5), at every pixel; return the sum of |u_new - u|^2 (float64).
 
     settings is (tau, lambda, theta).
     """
@@ -43,10 +58,9 @@ def primal_sweep(flow, dual, gradient, constant, settings):
             u1, u2 = flow[0, y, x], flow[1, y, x]
             squared = max(gx * gx + gy * gy, _MIN_SQUARED_GRADIENT)
             rho = constant[y, x] + gx * u1 + gy * u2
-            # Thresholding step: v = u + lambda theta grad, - lambda theta grad or
-            # - rho grad / |grad|^2, by where rho lies; the three cases are one clamp.
+            # (4), v = u + step grad I1: the three cases are one clamp.
             step = min(max(-rho / squared, -limit), limit)
-            # Minimum over u for fixed v (Chambolle): u = v + theta div p.
+            # Equation (5): u from v.
             new1 = u1 + step * gx + theta * _divergence(dual[0], y, x)
             new2 = u2 + step * gy + theta * _divergence(dual[1], y, x)
             change += np.float64(new1 - u1) ** 2 + np.float64(new2 - u2) ** 2
@@ -56,7 +70,7 @@ def primal_sweep(flow, dual, gradient, constant, settings):
 
 @kernel
 def _divergence(p, y, x):
-    """Div p, backward differences, p = 0 left of and above the image."""
+    """Div p of (7): backward differences, p = 0 left of and above the image."""
     left = p[0, y, x - 1] if x > 0 else _f(0)
     above = p[1, y - 1, x] if y > 0 else _f(0)
     return (p[0, y, x] - left) + (p[1, y, x] - above)
@@ -64,7 +78,7 @@ def _divergence(p, y, x):
 
 @kernel
 def dual_sweep(flow, dual, settings):
-    """P = (p + tau / theta grad u) / (1 + tau / theta |grad u|), forward differences."""
+    """Update p by (6), with the forward differences of (7)."""
     tau, _, theta = settings
     step = tau / theta
     _, height, width = flow.shape
@@ -112,7 +126,7 @@ def _dot(padded, y, x, across, down):
 
 @kernel
 def linearise(flow, image0, padded1, gradient, constant):
-    """Sample frame1 and its gradient at x + u; beyond the border frame1 repeats it."""
+    """Linearise by (2): sample frame1 and its gradient at x + u; beyond the border it repeats."""
     height, width = image0.shape
     for y in range(height):
         for x in range(width):
@@ -131,7 +145,7 @@ def linearise(flow, image0, padded1, gradient, constant):
 
 @kernel
 def linearise_opencv(flow, image0, planes1, gradient, constant):
-    """Sample frame1 and its central differences (planes1, zero outside) as cv2.remap does.
+    """Linearise by (2): frame1 and its central differences (planes1, zero outside) as cv2.remap.
 
     Cubic convolution with A = -0.75 at coordinates rounded to 1/32 pixel.
     """

@@ -12,6 +12,7 @@ other with one spare block at the end, and one spare row above the first.
 Scaled variables. With t = tau / theta and g = grad I1 the state holds u' = t u, the unit vector
 n = g / |g|, r = t constant / |g| and b = tau lambda |g|. The thresholding step then is
 v' = u' + clamp(-(r + <n, u'>), -b, b) n, and the update of p needs no multiplication by t.
+Numbers of equations are those of `flow.tvl1_plain`.
 
 An iteration is bound by the length of its chain of dependent instructions, not by their number:
 terms that do not wait for others are added first.
@@ -47,7 +48,7 @@ _MAX_DEPTH = 16
 
 @kernel
 def _primal(state, at, u, divergence, tau):
-    """Thresholding step TH and u = v + theta div p, both components."""
+    """Equations (4) and (5) of `flow.tvl1_plain`, both components."""
     nx, ny, bound = load(state, at + NX), load(state, at + NY), load(state, at + BOUND)
     residual = fma(nx, u[0], fma(ny, u[1], load(state, at + OFFSET)))
     step = vmin(vmax(residual, splat(_f(0)) - bound), bound)
@@ -57,7 +58,7 @@ def _primal(state, at, u, divergence, tau):
 
 @kernel
 def _dual(state, at, second, gradient, one):
-    """P = (p + grad u) / (1 + |grad u|) for the plane at `at` and the next, whose p is given."""
+    """Equation (6) for the plane at `at` and the next, whose p is given."""
     dx, dy = gradient
     squared = fma(dy, dy, fma(dx, dx, splat(_TINY)))
     weight = one / fma(squared, rsqrt(squared), one)
