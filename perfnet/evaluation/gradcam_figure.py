@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from flow.quantize import dequantize_flow
 from perfnet.data.collate import collate_clips, to_model_input
 from perfnet.data.shard_dataset import SampleKey, ShardDataset
+from perfnet.data.shard_folder import open_shard_folder
 from perfnet.evaluation.evaluate import check_labels
 from perfnet.evaluation.gradcam import ClassHeat, class_heat
 from perfnet.evaluation.network import LookOptions, Network, choose_view, load_network
@@ -38,10 +39,10 @@ class GradCamConfig:
     """Checkpoints, or output folders of runs, of any streams and networks."""
     shards: Path
     """Finished output folder of `perfnet-prep build` that has the clip."""
-    clip: str
-    """Id of the clip."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Picture to write (.png)."""
+    clip: str | None = None
+    """Id of the clip; None = the first of the shards."""
     label: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Class to explain; without it the clip's own, or of a clip without one the predicted."""
     frames: int = 6
@@ -72,29 +73,38 @@ def draw_gradcam(config: GradCamConfig) -> list[str]:
     """Write the picture.
 
     Returns:
-        One line for each checkpoint: stream, class, probability, predicted class.
+        The clip's id, and a line for each checkpoint: stream, class, probability, predicted class.
 
     Raises:
         ConfigError: If the clip or the class is not there, or checkpoint and shards do not fit.
     """
-    rows = [_explain(load_network(path), config) for path in config.checkpoint]
-    figure = draw_rows(rows, num_columns=config.frames, title=config.clip)
+    clip = _find_clip(config)
+    rows = [_explain(path, config, clip) for path in config.checkpoint]
+    figure = draw_rows(rows, num_columns=config.frames, title=clip)
     config.output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(config.output, metadata={"Software": None})
-    return [row.title for row in rows]
+    return [clip, *(row.title for row in rows)]
 
 
-def _explain(network: Network, config: GradCamConfig) -> HeatRow:
+def _find_clip(config: GradCamConfig) -> str:
+    clip_ids: list[str] = open_shard_folder(config.shards).clip_ids.to_pylist()
+    if not clip_ids:
+        raise ConfigError(f"shards must hold at least one clip, got none in {config.shards}")
+    if config.clip is not None and config.clip not in clip_ids:
+        raise ConfigError(
+            f"clip must be one of {config.shards}, such as {clip_ids[0]!r}, got {config.clip!r}; "
+            "the ids are in the column clip_id of its ledger.parquet"
+        )
+    return config.clip or clip_ids[0]
+
+
+def _explain(path: Path, config: GradCamConfig, clip: str) -> HeatRow:
+    network = load_network(path)
     card = network.card
     view = choose_view(network, LookOptions(input=config.input))
     dataset = ShardDataset(config.shards, modalities=(card.modality,), view=view)
     check_labels(card, dataset, config.shards)
-    if config.clip not in dataset.clip_ids:
-        raise ConfigError(
-            f"clip must be one of {config.shards}, got {config.clip!r}; the ids are in the column "
-            "clip_id of its ledger.parquet"
-        )
-    number = dataset.clip_ids.index(config.clip)
+    number = dataset.clip_ids.index(clip)
     batch = collate_clips([dataset[SampleKey(number)]])
     codes = batch[card.modality]
     device = next(network.model.parameters()).device
@@ -102,7 +112,7 @@ def _explain(network: Network, config: GradCamConfig) -> HeatRow:
     wanted = _class_index(config.label, dataset.label_indices[number], card.labels)
     found = class_heat(network.model, inputs, class_index=wanted)
     return HeatRow(
-        title=_describe(network, found),
+        title=_describe(path, network, found),
         pictures=stream_pictures(codes[0].numpy(), card.modality),
         heat=found.heat_thw.numpy(),
     )
@@ -119,11 +129,11 @@ def _class_index(label: str | None, own: int, labels: Sequence[str]) -> int | No
     return list(labels).index(label)
 
 
-def _describe(network: Network, found: ClassHeat) -> str:
+def _describe(path: Path, network: Network, found: ClassHeat) -> str:
     labels = network.card.labels
     shares = found.logits_k.softmax(dim=0)
     best = int(found.logits_k.argmax())
-    text = f"{network.card.modality} ({network.card.model.name}): "
+    text = f"{network.card.modality} ({network.card.model.name}, {path}): "
     text += f"{labels[found.class_index]} {float(shares[found.class_index]):.0%}"
     if best != found.class_index:
         text += f", predicted {labels[best]} {float(shares[best]):.0%}"

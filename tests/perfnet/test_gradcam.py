@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from perfnet import ShardDataset
 from perfnet.evaluation.gradcam import class_heat
 from perfnet.evaluation.gradcam_figure import (
     GradCamConfig,
@@ -149,17 +150,19 @@ def test_picture_has_a_row_for_each_stream(
         frames=3,
     )
     lines = draw_gradcam(config)
-    assert [line.split(" ")[0] for line in lines] == ["rgb", "flow", "pose"]
-    assert all("squat" in line for line in lines)  # its own label
+    assert [line.split(" ")[0] for line in lines] == ["clip-04", "rgb", "flow", "pose"]
+    assert all("squat" in line for line in lines[1:])  # its own label
     assert config.output.read_bytes().startswith(b"\x89PNG")
     chosen = dataclasses.replace(config, label="wave", checkpoint=(checkpoints["rgb"],))
-    assert "wave" in draw_gradcam(chosen)[0]
+    assert "wave" in draw_gradcam(chosen)[1]
+    any_clip = dataclasses.replace(chosen, clip=None)
+    assert draw_gradcam(any_clip)[0] == ShardDataset(shards).clip_ids[0]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"clip": "clip-99"}, "clip must be one of .*, got 'clip-99'; the ids are in the column"),
+        ({"clip": "clip-99"}, "clip must be one of .*, such as 'clip-00', got 'clip-99'; the ids"),
         ({"label": "jmup"}, "class must be one of the 3 of the checkpoint, such as 'jump'"),
         ({"output": Path("heat.gif")}, "output must end in .png, got heat.gif"),
         ({"checkpoint": ()}, "checkpoint must name at least one, got none"),
