@@ -19,6 +19,11 @@ from schemas.errors import ConfigError, PrepError
 DONE, FAILED, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses: all well; training or data failed; nothing was started; Ctrl-C."""
 
+_OUT_OF_MEMORY = (
+    "a batch must fit into the memory of the GPU; take a smaller --batch-size (in training with "
+    "more --accumulate, or --save-memory, --precision bf16): "
+)
+
 _T = TypeVar("_T")
 
 
@@ -45,6 +50,11 @@ def main(argv: list[str]) -> int:
     except (PrepError, OSError) as error:
         sys.stderr.write(f"perfnet-train: {error}\n")
         return USAGE_ERROR if isinstance(error, ConfigError) else FAILED
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's; it may not be imported
+            raise
+        sys.stderr.write(f"perfnet-train: {_OUT_OF_MEMORY}{str(error).splitlines()[0]}\n")
+        return FAILED
     except KeyboardInterrupt:
         sys.stderr.write(f"perfnet-train: interrupted{_way_on(argv[0])}\n")
         return INTERRUPTED
@@ -106,24 +116,29 @@ def _train(run: Callable[[], Path]) -> None:
 
     with show_training() as summary:
         checkpoint = run()
-    _say(f"{summary.describe()}; checkpoint {checkpoint}")
+    if summary.total_steps:  # else this is a process beside the one that tells
+        _say(f"{summary.describe()}; checkpoint {checkpoint}")
 
 
 def _evaluate(arguments: list[str]) -> None:
     from perfnet.evaluation.evaluate_run import EvaluateConfig, evaluate
+    from perfnet.progress import show_lines
 
     config = _parse("evaluate", EvaluateConfig, arguments)
     start = time.monotonic()
-    accuracy = evaluate(config)
+    with show_lines():
+        accuracy = evaluate(config)
     _say(f"{accuracy.describe()}; {time.monotonic() - start:.1f} s; result in {config.output}")
 
 
 def _fuse(arguments: list[str]) -> None:
     from perfnet.evaluation.fuse_run import FuseConfig, fuse
+    from perfnet.progress import show_lines
 
     config = _parse("fuse", FuseConfig, arguments)
     start = time.monotonic()
-    accuracy = fuse(config)
+    with show_lines():
+        accuracy = fuse(config)
     _say(f"{accuracy.describe()}; {time.monotonic() - start:.1f} s; result in {config.output}")
 
 

@@ -30,7 +30,7 @@ class RunSummary(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.first_step = 0
-        self.total_steps = 0
+        self.total_steps = 0  # stays 0 in processes that help the first one
         self.step_clips = 0
         self.figures: Mapping[str, float] = {}
         self.accuracy: Accuracy | None = None
@@ -74,7 +74,7 @@ class _BarHandler(logging.Handler):
         if hasattr(record, "total_steps") and hasattr(record, "first_step"):
             self._progress.update(self._task, total=record.total_steps, completed=record.first_step)
         elif hasattr(record, "step") and hasattr(record, "figures"):
-            loss = f"loss {record.figures['loss']:.4g}"
+            loss = f"loss {record.figures.get('loss', float('nan')):.4g}"
             self._progress.update(self._task, completed=record.step, loss=loss)
         else:
             self._progress.console.print(Text(record.getMessage()))
@@ -86,9 +86,7 @@ def show_training() -> Iterator[RunSummary]:
     summary = RunSummary()
     console = Console(stderr=True)
     if not console.is_terminal:
-        lines: logging.Handler = logging.StreamHandler(sys.stderr)
-        lines.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        with _attached(lines, summary):
+        with _attached(_line_handler(), summary):
             yield summary
         return
     columns = (
@@ -105,6 +103,19 @@ def show_training() -> Iterator[RunSummary]:
         _attached(_BarHandler(progress), summary),
     ):
         yield summary
+
+
+@contextmanager
+def show_lines() -> Iterator[None]:
+    """Show the log as lines on standard error."""
+    with _attached(_line_handler()):
+        yield
+
+
+def _line_handler() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    return handler
 
 
 @contextmanager

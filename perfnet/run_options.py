@@ -42,10 +42,12 @@ class PresetOptions:
     output: Path
     """Folder of the run."""
     init: Path | None = None
-    """Checkpoint to start from; fine-tuning needs one."""
+    """Checkpoint to start from; fine-tuning needs one, or `init_weights`."""
+    init_weights: Path | None = None
+    """Weights of another code to start from."""
     val_shards: Path | None = None
     """Shards to evaluate on."""
-    batch_size: int = 8
+    batch_size: int | None = None
     """Clips per process of one forward pass; the recipe says how many make a step."""
 
 
@@ -75,6 +77,7 @@ def take_preset(command: str, arguments: Sequence[str]) -> tuple[FitConfig | Non
         shards=options.shards,
         output=options.output,
         init=options.init,
+        init_weights=options.init_weights,
         val_shards=options.val_shards,
         batch_size=options.batch_size,
         num_processes=int(os.environ.get("WORLD_SIZE", "1")),  # set by `accelerate launch`

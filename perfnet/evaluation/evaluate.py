@@ -1,5 +1,7 @@
 """Run a network over a data set."""
 
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,9 @@ from perfnet.evaluation.predictions import Predictions
 from perfnet.models.registry import is_signed
 from perfnet.training.checkpoint import ModelCard
 from schemas.errors import ConfigError
+
+LOGGER = logging.getLogger("perfnet_train")
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,14 +117,20 @@ def _predict_keys(
     was_training = model.training
     model.eval()
     rows: list[Row] = []
+    told = time.monotonic()
     for batch in load_batches(
         dataset, batches, workers=config.workers, on_corrupt=config.on_corrupt
     ):
+        if not batch["clip_id"]:
+            continue
         clip = batch[card.modality].to(device)
         inputs = to_model_input(clip, card.modality, signed=is_signed(card.model.name))
         with torch.inference_mode():
             logits = model(inputs).float().cpu().tolist()
         rows += zip(batch["clip_id"], batch["label"].tolist(), logits, strict=True)
+        if time.monotonic() - told > _SECONDS_BETWEEN_LINES:
+            told = time.monotonic()
+            LOGGER.info("evaluated %d of %d views of clips", len(rows), len(keys))
     model.train(was_training)
     return rows
 

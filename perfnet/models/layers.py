@@ -157,6 +157,8 @@ def run_stage(model: ClipModel, stage: nn.Module, x_bcthw: torch.Tensor) -> torc
     """
     if not (model.saves_memory and torch.is_grad_enabled() and stage.training):
         return cast("torch.Tensor", stage(x_bcthw))
+    if torch.compiler.is_compiling():  # a compiled graph writes statistics once, in the first pass
+        return cast("torch.Tensor", checkpoint(stage, x_bcthw, use_reentrant=False))
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _statistics_held(stage)

@@ -1,7 +1,7 @@
 """All networks by name, and the one way to make them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, NamedTuple
 
 from torch import nn
@@ -45,6 +45,30 @@ class ModelConfig:
                         f"got {getattr(self, option)} with {self.name}"
                     )
 
+    def differences(self, other: "ModelConfig") -> dict[str, Any]:
+        """Return the options of this network that make it another one, by name.
+
+        Args:
+            other: The network that it is compared with.
+        """
+        own, others = _shape_of(self), _shape_of(other)
+        return {name: value for name, value in own.items() if others.get(name) != value}
+
+
+def _shape_of(config: ModelConfig) -> dict[str, Any]:
+    """What must be equal for weights to mean the same."""
+    values = asdict(config)
+    values.pop("dropout")
+    if config.name == "r3d50g":
+        defaults = {"gate_position": _GATE_POSITION, "padding": _PADDING}
+        return {**values, **{name: values[name] or default for name, default in defaults.items()}}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+_GATE_POSITION: GatePosition = "residual"
+_PADDING: Padding = "symmetric"
+"""What None stands for."""
+
 
 class _Entry(NamedTuple):
     make: Callable[[ModelConfig, int, int], nn.Module]
@@ -58,8 +82,8 @@ def _make_r3d(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Mod
         R3DConfig(
             num_classes=num_classes,
             in_channels=in_channels,
-            gate_position=config.gate_position or "residual",
-            padding=config.padding or "symmetric",
+            gate_position=config.gate_position or _GATE_POSITION,
+            padding=config.padding or _PADDING,
             dropout=config.dropout,
             width_multiplier=config.width_multiplier,
             depth_multiplier=config.depth_multiplier,

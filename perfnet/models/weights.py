@@ -70,6 +70,31 @@ def load_weights(model: nn.Module, arrays: Arrays, source: WeightSource) -> None
     model.load_state_dict({**model.state_dict(), **loaded})
 
 
+def source_of(arrays: Arrays) -> WeightSource:
+    """Return the code whose names the weights have.
+
+    Raises:
+        ConfigError: If they have those of none.
+    """
+    for source, (layer, head) in _MARKS.items():
+        names = _cleaned(arrays, source).keys()
+        if layer in names and head in names:
+            return source
+    some = ", ".join(sorted(arrays)[:3]) or "none"
+    raise ConfigError(
+        f"weights must be those of {', '.join(_MARKS)}, got others, with names such as {some}"
+    )
+
+
+_MARKS: dict[WeightSource, tuple[str, str]] = {
+    "model_garden_r3d50": ("layer_with_weights-2/_temporal_conv/kernel", "head/kernel"),
+    "howto100m_s3dg": ("conv1.conv1.weight", "fc.weight"),
+    "torchvision_s3d": ("features.0.0.0.weight", "classifier.1.weight"),
+    "kylemin_s3d": ("base.0.conv_s.weight", "fc.0.weight"),
+}
+"""A name of the first layers and one of the last by which a code is known."""
+
+
 def num_classes_of(arrays: Arrays, source: WeightSource) -> int:
     """Return the number of logits of another code's weights.
 

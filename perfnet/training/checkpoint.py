@@ -145,12 +145,13 @@ def restore_model(checkpoint: Checkpoint) -> nn.Module:
     return model.eval()
 
 
-def start_from(model: nn.Module, checkpoint: Checkpoint) -> list[str]:
+def start_from(model: nn.Module, checkpoint: Checkpoint, card: ModelCard) -> list[str]:
     """Load the weights that fit into a network; a head of other classes is left as it is.
 
     Args:
         model: The new network. Modified.
         checkpoint: Where its weights come from.
+        card: What the new network is.
 
     Returns:
         Names of the weights that were not loaded: those of the head, or none.
@@ -158,6 +159,7 @@ def start_from(model: nn.Module, checkpoint: Checkpoint) -> list[str]:
     Raises:
         ConfigError: If anything but the head differs.
     """
+    _check_same_network(card, checkpoint.card)
     own = model.state_dict()
     given = checkpoint.weights
     left = [name for name in own if name not in given or own[name].shape != given[name].shape]
@@ -170,6 +172,21 @@ def start_from(model: nn.Module, checkpoint: Checkpoint) -> list[str]:
         )
     model.load_state_dict(cast("Any", {**own, **{k: given[k] for k in own if k not in left}}))
     return left
+
+
+def _check_same_network(own: ModelCard, given: ModelCard) -> None:
+    changes = given.model.differences(own.model)
+    if changes:
+        raise ConfigError(
+            "init must be of the same network, got one that differs in "
+            f"{', '.join(f'model.{name}' for name in changes)}; say "
+            + " ".join(f"--model.{n.replace('_', '-')} {v}" for n, v in changes.items())
+        )
+    if own.in_channels != given.in_channels:
+        raise ConfigError(
+            f"init must be of a network with the {own.in_channels} input channels of "
+            f"{own.modality}, got one with the {given.in_channels} of {given.modality}"
+        )
 
 
 def prune_checkpoints(folder: Path, *, keep: int) -> None:

@@ -58,6 +58,9 @@ class FitConfig:
     """Shards to evaluate on every `evaluate_every` steps and at the end; None = not."""
     init: Path | None = None
     """Checkpoint to start from; a head for other classes is left out."""
+    init_weights: Path | None = None
+    """Weights of another code to start from, instead of `init`: variables of TF Model Garden's
+    R3D50 (.npz), or a state dict of HowTo100M's, torchvision's or kylemin's S3D."""
     batch_size: int = 8
     """Clips per process of one forward pass."""
     accumulate: int = 1
@@ -70,6 +73,10 @@ class FitConfig:
     """Lay weights and clips out as channels_last_3d."""
     save_memory: bool = False
     """Compute the stages again in the backward pass instead of keeping their maps."""
+    norm_momentum: float | None = None
+    """Weight of a batch in the running statistics of batch norms; None = as the network's own code
+    has it: 0.1 for r3d50g, 0.001 for s3dg, with which evaluations mean little before some thousand
+    steps."""
     workers: int = 2
     """Loader processes; 0 = load in the training process."""
     seed: int = 0
@@ -102,5 +109,9 @@ class FitConfig:
         for name, least in rules.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be >= {least}, got {getattr(self, name)}")
+        if self.norm_momentum is not None and not 0 < self.norm_momentum <= 1:
+            raise ConfigError(f"norm_momentum must be > 0 and <= 1, got {self.norm_momentum}")
+        if self.init is not None and self.init_weights is not None:
+            raise ConfigError(f"init_weights must be left out beside init, got {self.init_weights}")
         if self.eval_view.is_random:
             raise ConfigError("eval_view.is_random must be off, got a random view")

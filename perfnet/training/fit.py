@@ -3,16 +3,16 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, set_seed
 from torch import nn
-from torch.utils.data import DataLoader
 
-from perfnet.data.collate import ClipBatch, collate_clips, to_model_input
-from perfnet.data.loader import report_corrupt, start_worker
+from perfnet.data.collate import ClipBatch, to_model_input
+from perfnet.data.loader import load_batches
 from perfnet.data.order import OrderConfig, ShuffledBatches
 from perfnet.data.shard_dataset import ShardDataset
 from perfnet.errors import TrainingError
@@ -30,8 +30,10 @@ from perfnet.training.checkpoint import (
     start_from,
 )
 from perfnet.training.config import FitConfig
+from perfnet.training.foreign_weights import load_start
 from perfnet.training.objective import CrossEntropy, Loss, Objective
 from perfnet.training.optimizer import make_optimizer
+from perfnet.training.run_file import write_run_file
 from perfnet.training.same_run import check_same_run, settings_of
 from perfnet.training.scalar_log import open_scalar_log
 from perfnet.training.schedule import learning_rate_at
@@ -65,7 +67,7 @@ def fit(config: FitConfig, *, objective: Objective | None = None) -> Path:
     run.model.train()
     for step in range(run.first_step, total_steps):
         learning_rate = run.set_learning_rate(step)
-        parts: dict[str, float] = {}
+        figures: list[dict[str, float]] = []
         for _ in range(config.accumulate):
             batch = next(batches)
             with run.accelerator.accumulate(run.model):
@@ -78,9 +80,9 @@ def fit(config: FitConfig, *, objective: Objective | None = None) -> Path:
                     )
                 run.optimizer.step()  # accelerate: only after the last of the batches
                 run.optimizer.zero_grad()
-            for name, value in {"loss": float(loss.total.detach()), **loss.parts}.items():
-                parts[name] = parts.get(name, 0.0) + value / config.accumulate
-        run.log(step, {**parts, "learning_rate": learning_rate})
+            if batch["clip_id"]:
+                figures.append({"loss": float(loss.total.detach()), **loss.parts})
+        run.log(step, figures, learning_rate)
         done = step + 1
         if done % config.checkpoint_every == 0 or done == total_steps:
             run.save(done)
@@ -121,8 +123,12 @@ class _Run:
         model = make_model(
             config.model, num_classes=len(self.card.labels), in_channels=self.card.in_channels
         )
-        if config.init is not None:
-            start_from(model, load_checkpoint(config.init))
+        start = load_start(config.init, config.init_weights)
+        if start is not None:
+            start_from(model, start, self.card)
+        if config.norm_momentum is not None:
+            for norm in (each for each in model.modules() if isinstance(each, nn.BatchNorm3d)):
+                norm.momentum = config.norm_momentum
         model.saves_memory = config.save_memory
         if config.channels_last:
             model = model.to(memory_format=torch.channels_last_3d)
@@ -138,6 +144,7 @@ class _Run:
         self.is_main = self.accelerator.is_main_process
         self.writer = None
         if self.is_main:
+            write_run_file(config.output, self.settings, model)
             self.writer = open_scalar_log(config.output / "logs", first_step=self.first_step + 1)
 
     def _resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
@@ -188,28 +195,26 @@ class _Run:
                 world_size=accelerator.num_processes,
             ),
         )
-        loader = DataLoader(
+        unread = 0  # clips since the last one that could be read
+        for batch in load_batches(
             self.dataset,
-            batch_sampler=sampler,
-            num_workers=config.workers,
-            collate_fn=collate_clips,
-            worker_init_fn=start_worker,
+            sampler,
+            workers=config.workers,
+            on_corrupt=config.on_corrupt,
             pin_memory=accelerator.device.type == "cuda",
-            multiprocessing_context="forkserver" if config.workers else None,
-            generator=torch.Generator(),
-        )
-        for batch in loader:
-            report_corrupt(batch, config.on_corrupt)
-            if not batch["clip_id"]:
+        ):
+            unread = 0 if batch["clip_id"] else unread + len(batch["corrupt"])
+            if unread >= len(self.dataset):
                 raise TrainingError(
-                    "a batch must hold at least one clip that can be read, got only "
-                    f"{'; '.join(batch['corrupt'])}; run `perfnet-prep verify` on the shards, or "
-                    "choose a larger --batch-size"
+                    f"shards must hold a clip that can be read, got {unread} after each other that "
+                    f"cannot, last {batch['corrupt'][-1]}; run `perfnet-prep verify` on the shards"
                 )
-            yield cast("ClipBatch", batch)
+            yield batch
 
     def forward(self, batch: ClipBatch) -> Loss:
-        """Loss of a batch."""
+        """Loss of a batch; 0 of one without a clip."""
+        if not batch["clip_id"]:
+            return self._forward_nothing()
         device = self.accelerator.device
         moved: Any = {
             name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
@@ -222,6 +227,17 @@ class _Run:
         with self.autocast():
             logits_bk = self.model(inputs)
         return self.objective.loss(logits_bk, moved, moved["label"])
+
+    def _forward_nothing(self) -> Loss:
+        """A pass that changes nothing, so that all processes make equally many."""
+        view, device = self.config.view, self.accelerator.device
+        size = (view.num_frames, view.height, view.width)
+        inputs = torch.zeros(1, self.card.in_channels, *size, device=device)
+        self.model.eval()  # batch norms keep their statistics
+        with self.autocast():
+            logits_bk = self.model(inputs)
+        self.model.train()
+        return Loss(0.0 * logits_bk.float().sum(), {})
 
     def check_finite(self, loss: Loss, step: int, batch: ClipBatch) -> None:
         """Raise TrainingError on every process if the loss of one is not finite."""
@@ -240,8 +256,10 @@ class _Run:
             return
         per_step = self.config.batch_size * self.config.accumulate * self.accelerator.num_processes
         extent = {"first_step": self.first_step, "total_steps": total_steps, "step_clips": per_step}
-        text = "steps %d to %d of %d clips each"
-        LOGGER.info(text, self.first_step + 1, total_steps, per_step, extra=extent)
+        text = f"steps {self.first_step + 1} to {total_steps} of {per_step} clips each"
+        if self.first_step == total_steps:
+            text = f"all {total_steps} steps are done"
+        LOGGER.info(text, extra=extent)
 
     def set_learning_rate(self, step: int) -> float:
         """Set and return the learning rate of a step."""
@@ -250,12 +268,15 @@ class _Run:
             group["lr"] = learning_rate
         return learning_rate
 
-    def log(self, step: int, values: dict[str, float]) -> None:
-        """Write figures of a step to the log."""
+    def log(self, step: int, figures: list[dict[str, float]], learning_rate: float) -> None:
+        """Write the mean of the figures of a step to the log."""
         done, config = step + 1, self.config
         is_due = done % config.log_every == 0 or done == config.schedule.total_steps
         if not (self.is_main and is_due):
             return
+        names = figures[0] if figures else ()  # none if no clip of the step could be read
+        values = {name: fmean(each[name] for each in figures) for name in names}
+        values["learning_rate"] = learning_rate
         for name, value in values.items():
             cast("Any", self.writer).add_scalar(f"train/{name}", value, done)
         text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -11,8 +11,8 @@ from perfnet.data.augment import ViewConfig
 from perfnet.data.shard_folder import open_shard_folder
 from perfnet.modality import Modality
 from perfnet.models.registry import ModelConfig
-from perfnet.training.checkpoint import load_checkpoint
 from perfnet.training.config import FitConfig, OptimizerConfig, Precision
+from perfnet.training.foreign_weights import load_start
 from perfnet.training.schedule import ScheduleConfig
 from schemas.errors import ConfigError
 
@@ -113,6 +113,8 @@ RECIPES: dict[PresetName, Recipe] = {
 }
 """Li et al. 2020 (PERF-Net), section 4; Stroud et al. 2020 (D3D)."""
 
+_USUAL_BATCH = 8
+
 
 def fit_config(
     preset: PresetName,
@@ -120,8 +122,9 @@ def fit_config(
     shards: Path,
     output: Path,
     init: Path | None = None,
+    init_weights: Path | None = None,
     val_shards: Path | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     num_processes: int = 1,
 ) -> FitConfig:
     """Return the configuration of a recipe; change what differs with `dataclasses.replace`.
@@ -131,8 +134,9 @@ def fit_config(
         shards: Training shards.
         output: Folder of the run.
         init: Checkpoint to start from; its network replaces that of a fine-tuning.
+        init_weights: Weights of another code to start from, instead of `init`.
         val_shards: Shards to evaluate on.
-        batch_size: Clips of a forward pass of one process.
+        batch_size: Clips of a forward pass of one process; None = as many as fit, up to 8.
         num_processes: Processes that train together.
 
     Raises:
@@ -140,18 +144,15 @@ def fit_config(
             to start from.
     """
     recipe = RECIPES[preset]
-    per_pass = batch_size * num_processes
-    if batch_size < 1 or recipe.step_clips % per_pass:
-        raise ConfigError(
-            f"batch_size must divide the {recipe.step_clips} clips of a step of {preset} over "
-            f"{num_processes} processes, got {batch_size}"
-        )
+    batch_size = _clips_of_a_pass(preset, batch_size, num_processes)
     model, modality, schedule = recipe.model, recipe.modality, recipe.schedule
     if recipe.needs_init:
-        if init is None:
-            raise ConfigError(f"init must name a checkpoint for {preset}, got none")
-        card = load_checkpoint(init).card
-        model, modality = card.model, card.modality
+        start = load_start(init, init_weights)
+        if start is None:
+            raise ConfigError(
+                f"init must name a checkpoint for {preset}, got none; say --init or --init-weights"
+            )
+        model, modality = start.card.model, start.card.modality
     if recipe.epochs is not None:
         epoch_steps = max(1, round(len(open_shard_folder(shards)) / recipe.step_clips))
         steps = (recipe.epochs - 1) * epoch_steps
@@ -160,9 +161,10 @@ def fit_config(
         shards=shards,
         output=output,
         init=init,
+        init_weights=init_weights,
         val_shards=val_shards,
         batch_size=batch_size,
-        accumulate=recipe.step_clips // per_pass,
+        accumulate=recipe.step_clips // (batch_size * num_processes),
         precision=recipe.precision,
         modality=modality,
         model=model,
@@ -171,3 +173,17 @@ def fit_config(
         schedule=schedule,
         optimizer=recipe.optimizer,
     )
+
+
+def _clips_of_a_pass(preset: PresetName, batch_size: int | None, num_processes: int) -> int:
+    clips = RECIPES[preset].step_clips
+    fitting = [n for n in range(1, clips + 1) if clips % (n * num_processes) == 0]
+    if batch_size is None:
+        batch_size = max((n for n in fitting if n <= _USUAL_BATCH), default=_USUAL_BATCH)
+    if batch_size not in fitting:
+        ways = ", ".join(map(str, fitting)) or "none does; take another number of processes"
+        raise ConfigError(
+            f"batch_size must divide the {clips} clips of a step of {preset} over "
+            f"{num_processes} processes ({ways}), got {batch_size}"
+        )
+    return batch_size

@@ -1,10 +1,10 @@
 """A checkpoint is whole or not there, and gives back what was saved."""
 
-import dataclasses
 import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def test_fingerprint_tells_weights_apart_not_files(tmp_path: Path) -> None:
     _save(tmp_path / "other.pt")
     one, two, other = (load_checkpoint(tmp_path / f"{name}.pt") for name in ("one", "two", "other"))
     assert one.fingerprint() == two.fingerprint() != other.fingerprint()
-    renamed = dataclasses.replace(one, card=dataclasses.replace(CARD, labels=("a", "b")))
+    renamed = replace(one, card=replace(CARD, labels=("a", "b")))
     assert renamed.fingerprint() != one.fingerprint()
 
 
@@ -166,9 +166,35 @@ def test_missing_checkpoint_is_a_wrong_option(tmp_path: Path) -> None:
 def test_start_takes_all_but_a_head_of_another_size(tmp_path: Path) -> None:
     weights = _save(tmp_path / "x.pt")
     model = make_model(TINY_R3D, num_classes=5)
-    left = start_from(model, load_checkpoint(tmp_path / "x.pt"))
+    saved = load_checkpoint(tmp_path / "x.pt")
+    left = start_from(model, saved, saved.card)
     assert sorted(left) == ["head.bias", "head.weight"]
     assert torch.equal(model.state_dict()["stem.0.weight"], weights["stem.0.weight"])
     with pytest.raises(ConfigError, match=r"same network, got one that differs in .* more"):
-        start_from(make_model(ModelConfig(width_multiplier=0.25), num_classes=2),
-                   load_checkpoint(tmp_path / "x.pt"))  # fmt: skip
+        start_from(make_model(ModelConfig(width_multiplier=0.25), num_classes=2), saved, saved.card)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"padding": "tf_same"}, "differs in model.padding; say --model.padding symmetric"),
+        ({"gate_position": "cell"}, "differs in .*; say --model.gate-position residual"),
+        ({"width_multiplier": 0.25}, "say --model.width-multiplier 0.125$"),
+        ({"gate_position": "residual", "padding": "symmetric", "dropout": 0.5}, None),
+    ],
+)
+def test_start_from_another_network_says_how_to_ask_for_it(
+    changes: dict[str, Any], message: str | None, tmp_path: Path
+) -> None:
+    _save(tmp_path / "x.pt")
+    saved = load_checkpoint(tmp_path / "x.pt")
+    wanted = replace(saved.card, model=replace(saved.card.model, **changes))
+    model = make_model(wanted.model, num_classes=2)
+    if message is None:
+        assert start_from(model, saved, wanted) == []
+        return
+    with pytest.raises(ConfigError, match=message):
+        start_from(model, saved, wanted)
+    flow = replace(saved.card, modality="flow", in_channels=2)
+    with pytest.raises(ConfigError, match="the 2 input channels of flow, got one with the 3 of"):
+        start_from(model, saved, flow)

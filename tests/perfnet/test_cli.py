@@ -16,6 +16,7 @@ from schemas.clip_record import ClipRecord
 
 FIT = {
     *("--shards", "--output", "--modality", "--val-shards", "--init", "--batch-size"),
+    *("--init-weights", "--norm-momentum"),
     *("--accumulate", "--precision", "--compile", "--channels-last", "--save-memory"),
     *("--workers", "--seed", "--on-corrupt", "--log-every", "--checkpoint-every"),
     *("--keep-checkpoints", "--evaluate-every", "--model.name", "--model.dropout"),
@@ -177,7 +178,10 @@ def test_preset_reaches_the_run(
     [
         (["--preset", "perfnet"], "invalid choice"),
         (["--preset", "d3d", "--output", "o"], "--shards"),
-        (["--preset", "d3d", "--output", "o", "--shards", "s"], "batch_size must divide the 306"),
+        (
+            ["--preset", "d3d", "--output", "o", "--shards", "s", "--batch-size", "4"],
+            "batch_size must divide the 306",
+        ),
         (
             [
                 "--preset",
@@ -226,7 +230,9 @@ def test_chain_of_commands_on_tiny_networks(
         )
         assert "step 2: loss " in printed.err
         assert main(arguments) == 0
-        assert capsys.readouterr().out.startswith("nothing to do: all 2 steps are done")
+        printed = capsys.readouterr()
+        assert printed.out.startswith("nothing to do: all 2 steps are done")
+        assert "all 2 steps are done\n" in printed.err
     run = ["--shards", str(shards), "--output", str(tmp_path / "student")]
     assert main(["distill", *run, "--distill.teachers", str(tmp_path / "flow"), *TINY]) == 0
     printed = capsys.readouterr()
@@ -247,6 +253,30 @@ def test_chain_of_commands_on_tiny_networks(
     small = ["--steps", "1", "--batch-size", "2", "--channels", "4", "--stages", "2"]
     assert main(["probe", *run, *small, "--calibration-batches", "1"]) == 0
     assert "\nstage 2 " in capsys.readouterr().out
+
+
+def test_helping_process_prints_no_summary(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("perfnet.training.fit.fit", lambda _config: Path("x"))
+    assert main(["fit", "--shards", "s", "--output", "o"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_long_evaluation_says_how_far_it_is(
+    shards: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("perfnet.evaluation.evaluate._SECONDS_BETWEEN_LINES", -1.0)
+    run = ["--shards", str(shards), "--output", str(tmp_path / "run")]
+    assert main(["fit", *run, *TINY]) == 0
+    looks = ["--shards", str(shards), "--workers", "0", "--batch-size", "4"]
+    for command in (["evaluate", "--checkpoint"], ["fuse", str(tmp_path / "run")]):
+        capsys.readouterr()
+        assert main([*command, str(tmp_path / "run"), "-o", str(tmp_path / "e"), *looks]) == 0
+        assert "evaluated 8 of 11 views of clips\n" in capsys.readouterr().err
 
 
 def _fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -318,6 +348,18 @@ def test_interrupt_is_status_130(
 
     monkeypatch.setitem(cli.COMMANDS, command, cli.Command(interrupt, ""))
     assert _fails([command], capsys) == (130, f"perfnet-train: {message}")
+
+
+def test_full_gpu_says_what_takes_less(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_arguments: list[str]) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nMore")
+
+    monkeypatch.setitem(cli.COMMANDS, "fit", cli.Command(fail, ""))
+    status, line = _fails(["fit"], capsys)
+    assert (status, line.endswith("Tried to allocate 9 GiB.")) == (1, True)
+    assert "smaller --batch-size" in line
 
 
 def test_bug_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

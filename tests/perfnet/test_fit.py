@@ -1,8 +1,6 @@
 """A run learns what its settings say, and stops where it must."""
 
-import logging
-import os
-import socket
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,17 +19,26 @@ from perfnet.errors import TrainingError
 from perfnet.evaluation.evaluate import predict
 from perfnet.models.registry import make_model
 from perfnet.training import fit as fit_module
-from perfnet.training.checkpoint import Checkpoint, load_checkpoint, restore_model
-from perfnet.training.config import FitConfig, OptimizerConfig
+from perfnet.training.checkpoint import load_checkpoint, restore_model
+from perfnet.training.config import OptimizerConfig
 from perfnet.training.fit import fit
 from perfnet.training.objective import CrossEntropy, Loss
 from perfnet.training.optimizer import make_optimizer
 from perfnet.training.schedule import ScheduleConfig
 from schemas.clip_record import ClipRecord
-from schemas.errors import ConfigError, ShardError
-from tests.perfnet.training_runs import TINY_R3D, TINY_S3D, VIEW, tiny_fit
-
-REPOSITORY = Path(__file__).parents[2]
+from schemas.errors import ConfigError
+from tests.perfnet.training_runs import (
+    REPOSITORY,
+    TINY_R3D,
+    TINY_S3D,
+    VIEW,
+    Recorded,
+    assert_same_weights,
+    changed,
+    run,
+    run_two_processes,
+    tiny_fit,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -40,35 +47,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(number)
-
-
-class Recorded(CrossEntropy):
-    """Cross-entropy that remembers what it was given."""
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-        self.clips: list[list[tuple[str, int]]] = []
-
-    def loss(self, logits_bk: torch.Tensor, batch: ClipBatch, labels_b: torch.Tensor) -> Loss:
-        loss = super().loss(logits_bk, batch, labels_b)
-        self.losses.append(float(loss.total.detach()))
-        self.clips.append(list(zip(batch["clip_id"], batch["epoch"], strict=True)))
-        return loss
-
-
-def run(config: FitConfig) -> tuple[Checkpoint, Recorded]:
-    objective = Recorded()
-    return load_checkpoint(fit(config, objective=objective)), objective
-
-
-def assert_same_weights(one: Checkpoint, other: Checkpoint) -> None:
-    assert one.weights.keys() == other.weights.keys()
-    for name, value in one.weights.items():
-        assert torch.equal(value, other.weights[name]), name
-
-
-def changed(one: Checkpoint, other: Checkpoint) -> bool:
-    return any(not torch.equal(one.weights[name], other.weights[name]) for name in one.weights)
 
 
 def test_loss_falls(shards: Path, tmp_path: Path) -> None:
@@ -210,31 +188,6 @@ def test_weights_that_are_not_finite_are_never_saved(shards: Path, tmp_path: Pat
     assert not list(tmp_path.glob("checkpoints/*"))
 
 
-def test_corrupt_record_stops_or_is_left_out_and_named(
-    tmp_path: Path,
-    records: list[ClipRecord],
-    write_shards: Callable[..., Path],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    bad = replace(records[3], rgb=tuple(b"no jpeg" for _ in records[3].rgb))
-    folder = write_shards([*records[:3], bad])
-    with pytest.raises(ShardError, match="clip-03: failed: data must be a complete JPEG"):
-        fit(tiny_fit(folder, tmp_path / "strict"))
-    caplog.set_level(logging.WARNING, "perfnet_train")
-    _, objective = run(tiny_fit(folder, tmp_path / "lenient", on_corrupt="skip"))
-    assert "left out: clip-03" in caplog.text
-    assert sorted(len(batch) for batch in objective.clips) == [1, 1, 2, 2]
-
-
-def test_batch_without_any_clip_stops(
-    tmp_path: Path, records: list[ClipRecord], write_shards: Callable[..., Path]
-) -> None:
-    bad = replace(records[3], rgb=tuple(b"no jpeg" for _ in records[3].rgb))
-    folder = write_shards([records[0], bad])
-    with pytest.raises(TrainingError, match=r"at least one clip.*clip-03.*larger --batch-size"):
-        fit(tiny_fit(folder, tmp_path / "run", on_corrupt="skip", batch_size=1))
-
-
 class Plain(nn.Module):
     """A network without batch norm, whose batches are independent."""
 
@@ -345,8 +298,13 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("backend", "save_memory"), [("eager", False), ("aot_eager", True)])
 def test_compiled_network_learns_the_same(
-    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: str,
+    save_memory: bool,
+    shards: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Graphs as torch.compile captures them, computed by PyTorch: no C++ compiler needed.
     calls = []
@@ -355,11 +313,12 @@ def test_compiled_network_learns_the_same(
         calls.append(args)
         return torch_compile(*args, **options)
 
-    torch_compile = partial(torch.compile, backend="eager")
+    torch_compile = partial(torch.compile, backend=backend)
     monkeypatch.setattr(torch, "compile", compiled)
     options = {"steps": 2, "val_shards": shards, "model": replace(TINY_R3D, dropout=0.0)}
     usual, _ = run(tiny_fit(shards, tmp_path / "usual", **options))
-    other, _ = run(tiny_fit(shards, tmp_path / "compiled", compile=True, **options))
+    options |= {"compile": True, "save_memory": save_memory}
+    other, _ = run(tiny_fit(shards, tmp_path / "compiled", **options))
     assert calls
     for name, value in usual.weights.items():
         torch.testing.assert_close(other.weights[name], value, atol=1e-5, rtol=1e-4)
@@ -405,21 +364,40 @@ def test_init_gives_all_but_the_head_of_other_labels(
             assert torch.equal(value, start[name]), name
 
 
+@pytest.mark.parametrize("momentum", [None, 1.0])
+def test_batch_statistics_follow_as_fast_as_asked(
+    shards: Path, tmp_path: Path, momentum: float | None
+) -> None:
+    options = {"steps": 1, "norm_momentum": momentum, "view": replace(VIEW, num_frames=8)}
+    checkpoint, _ = run(tiny_fit(shards, tmp_path, model=TINY_S3D, **options))
+    name = next(name for name in checkpoint.weights if name.endswith("running_var"))
+    variance = checkpoint.weights[name]  # 1 before the first batch
+    kept = 0.0 if momentum else 0.999  # what S3D-G's own code leaves of it
+    assert (variance >= kept).all()
+    assert (variance.min() < 0.9) == (momentum is not None)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 1.5])
+def test_weight_of_a_batch_is_a_share(tmp_path: Path, momentum: float) -> None:
+    with pytest.raises(ConfigError, match=f"norm_momentum must be > 0 and <= 1, got {momentum}"):
+        tiny_fit(tmp_path, tmp_path, norm_momentum=momentum)
+
+
+def test_run_file_says_what_the_run_was_told(shards: Path, tmp_path: Path) -> None:
+    config = tiny_fit(shards, tmp_path, steps=1)
+    checkpoint, _ = run(config)
+    values = json.loads((tmp_path / "run.json").read_text("utf-8"))
+    assert values["config"]["model"]["width_multiplier"] == TINY_R3D.width_multiplier
+    assert values["config"]["shards"] == str(shards)
+    assert values["versions"]["torch"]
+    trained = (v for n, v in checkpoint.weights.items() if "running" not in n)
+    assert values["parameters"] == sum(v.numel() for v in trained if v.is_floating_point())
+
+
 @pytest.mark.slow
 def test_two_processes_share_clips_and_weights(shards: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.perfnet.two_processes", str(shards), str(output)]
-    processes = []
-    for rank in range(2):
-        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-        environment = {**os.environ, **place, **meeting, "ACCELERATE_USE_CPU": "true"}
-        processes.append(subprocess.Popen(command, cwd=REPOSITORY, env=environment))
-    assert [process.wait(timeout=300) for process in processes] == [0, 0]
-    ranks = [torch.load(output / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
+    ranks = run_two_processes(shards, output)
     # The ranks saw every clip of the first epoch once, and different ones.
     seen = [tuple(key) for rank in ranks for key in rank["clips"]]
     assert len(set(seen)) == len(seen) == 12

@@ -7,7 +7,7 @@ import pytest
 
 from perfnet.models.registry import ModelConfig, make_model
 from perfnet.training.checkpoint import ModelCard, save_checkpoint
-from perfnet.training.presets import RECIPES, fit_config
+from perfnet.training.presets import RECIPES, PresetName, fit_config
 from schemas.errors import ConfigError
 
 CARD = ModelCard(
@@ -48,6 +48,24 @@ def test_clips_of_a_step_are_split(
 def test_clips_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="must divide the 306 clips of a step of d3d over 1 proc"):
         fit_config("d3d", shards=tmp_path, output=tmp_path, batch_size=8)
+
+
+@pytest.mark.parametrize(
+    ("preset", "num_processes", "batch_size"),
+    [("perfnet-r3d50g", 1, 8), ("d3d", 1, 6), ("d3d", 51, 6), ("perfnet-s3dg", 9, 2)],
+)
+def test_usual_batch_is_the_most_that_fits(
+    preset: PresetName, num_processes: int, batch_size: int, tmp_path: Path
+) -> None:
+    config = fit_config(preset, shards=tmp_path, output=tmp_path, num_processes=num_processes)
+    assert config.batch_size == batch_size
+    total = config.batch_size * config.accumulate * num_processes
+    assert total == RECIPES[preset].step_clips
+
+
+def test_processes_that_cannot_share_a_step_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\(none does; take another number of processes\)"):
+        fit_config("d3d", shards=tmp_path, output=tmp_path, num_processes=4)
 
 
 def test_fine_tuning_lasts_30_epochs_on_the_network_of_its_checkpoint(

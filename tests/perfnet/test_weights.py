@@ -1,6 +1,7 @@
 """Weights of other codes land where they belong: compared with those codes, written anew."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,23 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import nn
 
+from perfnet import ViewConfig
 from perfnet.models.layers import pad_tf_same
 from perfnet.models.r3d import R3D, STAGES, R3DConfig
+from perfnet.models.registry import ModelConfig
 from perfnet.models.s3d import S3D, S3DConfig
 from perfnet.models.weights import load_weights
-from perfnet.training.checkpoint import load_checkpoint, restore_model
-from perfnet.training.import_weights import import_weights
+from perfnet.training.checkpoint import (
+    ModelCard,
+    load_checkpoint,
+    restore_model,
+    save_checkpoint,
+)
+from perfnet.training.fit import fit
+from perfnet.training.foreign_weights import load_foreign_weights
+from perfnet.training.schedule import ScheduleConfig
 from schemas.errors import ConfigError
+from tests.perfnet.training_runs import tiny_fit
 
 NUM_CLASSES = 7
 
@@ -427,22 +438,92 @@ def test_wrong_variant_is_refused(config: Any, source: Any) -> None:
         load_weights(model, {}, source)
 
 
-def test_imported_weights_are_a_checkpoint(tmp_path: Path) -> None:
-    state = _sequence_state(
-        _make(S3D, S3DConfig(num_classes=NUM_CLASSES, variant="torchvision")), is_torchvision=True
-    )
-    torch.save({"state_dict": state}, tmp_path / "s3d.pth")
-    path = import_weights(tmp_path / "s3d.pth", "torchvision_s3d", tmp_path / "init.pt")
-    checkpoint = load_checkpoint(path)
+@pytest.fixture(scope="module")
+def foreign_files(tmp_path_factory: pytest.TempPathFactory, tf_variables: Any) -> dict[str, Path]:
+    """The weights of each code in a file as people have it."""
+    folder = tmp_path_factory.mktemp("foreign")
+    paths = {name: folder / f"{name}.pth" for name in ("howto100m", "torchvision", "kylemin")}
+    torch.save(_HowTo100M().state_dict(), paths["howto100m"])
+    model = _make(S3D, S3DConfig(num_classes=NUM_CLASSES, variant="torchvision"))
+    state = _sequence_state(model, is_torchvision=True)
+    torch.save({"state_dict": state}, paths["torchvision"])
+    state = _sequence_state(model, is_torchvision=False)
+    wrapped = {f"module.{name}": value for name, value in state.items()}
+    torch.save(wrapped, paths["kylemin"], _use_new_zipfile_serialization=False)
+    np.savez(folder / "r3d50.npz", **tf_variables)
+    return {**paths, "model_garden": folder / "r3d50.npz"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "name", "head", "own"),
+    [
+        ("howto100m", "s3dg_howto100m", "fc.bias", "head.bias"),
+        ("torchvision", "s3d", "classifier.1.bias", "head.bias"),
+        ("kylemin", "s3d", "module.fc.0.bias", "head.bias"),
+        ("model_garden", "r3d50g", "", "head.bias"),
+    ],
+)
+def test_code_of_weights_is_known_by_their_names(
+    code: str, name: str, head: str, own: str, foreign_files: dict[str, Path]
+) -> None:
+    checkpoint = load_foreign_weights(foreign_files[code])
+    assert checkpoint.card.model.name == name
     assert checkpoint.card.labels == tuple(str(index) for index in range(NUM_CLASSES))
-    head = restore_model(checkpoint).state_dict()["head.bias"]
-    assert torch.equal(head, state["classifier.1.bias"])
+    restored = restore_model(checkpoint).state_dict()
+    if head:
+        theirs = torch.load(foreign_files[code], weights_only=True)
+        theirs = theirs.get("state_dict", theirs)
+        assert torch.equal(restored[own], theirs[head])
+    assert (checkpoint.card.model.padding == "tf_same") == (code == "model_garden")
 
 
-def test_file_without_weights_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.npz").write_bytes(b"no")
-    with pytest.raises(ConfigError, match=r"weights must be .npz or a state dict"):
-        import_weights(tmp_path / "x.npz", "model_garden_r3d50", tmp_path / "y.pt")
+def test_file_without_such_weights_is_refused(tmp_path: Path) -> None:
+    def refused(path: Path, message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            load_foreign_weights(path)
+
+    refused(tmp_path / "none.pth", r"init_weights must be a .npz file .*, got no file .*none.pth")
+    for name in ("x.npz", "x.pth"):
+        (tmp_path / name).write_bytes(b"no")
+        refused(tmp_path / name, rf"state dict, got .*{name} that cannot be read \(")
     np.savez(tmp_path / "z.npz", a=np.zeros(2))
-    with pytest.raises(ConfigError, match="got none named head/kernel"):
-        import_weights(tmp_path / "z.npz", "model_garden_r3d50", tmp_path / "y.pt")
+    refused(tmp_path / "z.npz", "those of model_garden_r3d50, .*, with names such as a; in .*z.npz")
+    torch.save([1], tmp_path / "list.pt")
+    refused(tmp_path / "list.pt", "got list in .*list.pt")
+    names = ("features.0.0.0.weight", "classifier.1.weight")
+    torch.save({name: torch.zeros(2, 3) for name in names}, tmp_path / "cut.pt")
+    refused(tmp_path / "cut.pt", "must be those of torchvision_s3d, got .* is missing")
+    card = ModelCard(model=ModelConfig(), modality="rgb", in_channels=3, labels=("a",))
+    save_checkpoint(tmp_path / "own.pt", card=card, weights={}, training={})
+    refused(tmp_path / "own.pt", "got a checkpoint of perfnet-train, .*; say --init .*own.pt")
+
+
+@pytest.mark.slow
+def test_run_starts_from_the_weights_of_another_code(shards: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    model = _make(S3D, S3DConfig(num_classes=NUM_CLASSES, variant="torchvision"))
+    state = {
+        name: torch.ones_like(value) if "running_var" in name else 0.05 * torch.randn_like(value)
+        for name, value in _sequence_state(model, is_torchvision=True).items()
+    }
+    torch.save(state, tmp_path / "s3d.pth")
+    view = ViewConfig(num_frames=8, height=32, width=32)
+    options = {
+        "init_weights": tmp_path / "s3d.pth",
+        "view": view,
+        "eval_view": replace(view, is_random=False),
+        "schedule": ScheduleConfig(steps=1, warmup_steps=1, learning_rate=0.1),  # 0 at first
+        "checkpoint_every": 1,
+    }
+    output = tmp_path / "run"
+    with pytest.raises(ConfigError, match=r"differs in model.name; say --model.name s3d$"):
+        fit(tiny_fit(shards, output, model=ModelConfig(name="s3dg"), **options))
+    fit(tiny_fit(shards, output, model=ModelConfig(name="s3d"), **options))
+    wanted = load_foreign_weights(tmp_path / "s3d.pth").weights
+    found = load_checkpoint(output / "checkpoints" / "step-00000001.pt").weights
+    for name, value in wanted.items():
+        if "running" not in name and "batches" not in name and not name.startswith("head."):
+            assert torch.equal(found[name], value), name
+    with pytest.raises(ConfigError, match="init_weights must be left out beside init"):
+        tiny_fit(shards, output, init=output, **options)

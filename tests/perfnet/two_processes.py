@@ -1,5 +1,6 @@
 """One of two processes that train together; writes down what it saw."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,12 @@ def _predict(model: Any, *args: Any, **options: Any) -> Any:
 
 
 def main() -> None:
-    """Train on the shards of the first argument into the folder of the second."""
-    shards, output = (Path(text) for text in sys.argv[1:])
+    """Train on the shards of the first argument into the folder of the second; changes as JSON."""
+    shards, output = (Path(text) for text in sys.argv[1:3])
+    changes = json.loads(sys.argv[3]) if sys.argv[3:] else {}
     torch.set_num_threads(1)
     fit_module.predict = _predict
-    config = tiny_fit(shards, output / "run", steps=3, val_shards=shards)
+    config = tiny_fit(shards, output / "run", steps=3, val_shards=shards, **changes)
     fit_module.fit(config, objective=_Watching())
     torch.save(_SEEN, output / f"rank-{_SEEN['rank']}.pt")
 

@@ -1,0 +1,84 @@
+"""Weights of other public codes as something that a run can start from."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from perfnet.models.registry import ModelConfig, make_model
+from perfnet.models.weights import WeightSource, load_weights, num_classes_of, source_of
+from perfnet.training.checkpoint import Checkpoint, ModelCard, load_checkpoint
+from schemas.errors import ConfigError
+
+_MODELS: dict[WeightSource, ModelConfig] = {
+    "model_garden_r3d50": ModelConfig(name="r3d50g", padding="tf_same", gate_position="residual"),
+    "howto100m_s3dg": ModelConfig(name="s3dg_howto100m"),
+    "torchvision_s3d": ModelConfig(name="s3d"),
+    "kylemin_s3d": ModelConfig(name="s3d"),
+}
+
+
+def load_start(init: Path | None, init_weights: Path | None) -> Checkpoint | None:
+    """Return what a run starts from; None = new weights.
+
+    Args:
+        init: A checkpoint of ours.
+        init_weights: A file with the weights of another code.
+
+    Raises:
+        ConfigError: If there is no such file, or its weights are of no code that is known.
+        TrainingError: If the checkpoint is damaged.
+    """
+    if init is not None:
+        return load_checkpoint(init)
+    return None if init_weights is None else load_foreign_weights(init_weights)
+
+
+def load_foreign_weights(path: Path) -> Checkpoint:
+    """Read the weights of another code, whose name follows from theirs; their labels are numbers.
+
+    Args:
+        path: `.npz` with the variables of a TensorFlow checkpoint by name, or a file of
+            `torch.save` with a state dict.
+
+    Raises:
+        ConfigError: If the file cannot be read or its weights are of no code that is known.
+    """
+    arrays = _read(path)
+    try:
+        source = source_of(arrays)
+        num_classes = num_classes_of(arrays, source)
+        model = make_model(_MODELS[source], num_classes=num_classes)
+        load_weights(model, arrays, source)
+    except ConfigError as error:
+        raise ConfigError(f"init_weights: {error}; in {path}") from error
+    card = ModelCard(
+        model=_MODELS[source],
+        modality="rgb",
+        in_channels=3,
+        labels=tuple(str(index) for index in range(num_classes)),
+    )
+    return Checkpoint(card=card, weights=model.state_dict(), training={})
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    rule = "init_weights must be a .npz file or a state dict"
+    if not path.is_file():
+        raise ConfigError(f"{rule}, got no file {path}")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return dict(file)
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"{rule}, got {path} that cannot be read ({reason})") from error
+    values = values.get("state_dict", values) if isinstance(values, dict) else values
+    if not isinstance(values, dict):
+        raise ConfigError(f"{rule}, got {type(values).__name__} in {path}")
+    if {"card", "weights"} <= values.keys():
+        raise ConfigError(f"{rule}, got a checkpoint of perfnet-train, {path}; say --init {path}")
+    return values
