@@ -308,6 +308,7 @@ def test_killed_run_gives_its_claim_back(tmp_path: Path, build_arguments: Argume
     output = tmp_path / "out"
     process = _start(build_arguments(output))
     _wait_until_it_works(process, output)
+    process.send_signal(signal.SIGSTOP)  # or it may end before the second run has begun
     status, printed = _run(build_arguments(output))
     assert (status, process.poll()) == (2, None), printed
     assert "with a run in progress" in printed
