@@ -42,7 +42,7 @@ _MEMORY_MIB = 1024
 _process_in_child = isolation._process_in_child  # noqa: SLF001 - faults are planted around it
 
 
-def process_or_fail(task: ClipTask, path: Path, kept_file: Path | None = None) -> ProcessedClip:
+def process_or_fail(task: ClipTask, path: Path, *files: Path | None) -> ProcessedClip:
     """Process a clip in the child, unless its id names a fault."""
     fault = task.clip.clip_id
     died = path.with_name(f"{fault}.died")
@@ -58,7 +58,7 @@ def process_or_fail(task: ClipTask, path: Path, kept_file: Path | None = None) -
         kept = []
         while True:
             kept.append(b"x" * (64 << 20))
-    return _process_in_child(task, path, kept_file)
+    return _process_in_child(task, path, *files)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from pipelines import storage
 from pipelines.config import BuildConfig
 from pipelines.file_digest import FileDigest, HashedFile, is_unchanged
+from pipelines.image_spool import image_file
 from pipelines.isolation import IsolatedProcessor
 from pipelines.kept_clip import KeptClip, kept_clip_file
 from pipelines.old_shard import OldShard, Reuse
@@ -107,7 +108,8 @@ class ShardBuilder:
             hashed = self._open_files(spec, stack)
             files = [self._open_shard(name, file, stack) for name, file in hashed.items()]
             old = self._open_old_shard(spec, stack)
-            rows = tuple(self._process(task, spec, files, old) for task in spec.tasks)
+            spool = stack.enter_context(image_file(self._local_temp_folder()))
+            rows = tuple(self._process(task, spec, files, old, spool) for task in spec.tasks)
         state = {
             "key": key,
             "settings_hash": hash_json(folder_settings(self._config, spec.num_shards)),
@@ -131,8 +133,14 @@ class ShardBuilder:
 
     def _open_shard(self, name: str, file: HashedFile, stack: ExitStack) -> ShardFile:
         is_parquet = name.endswith(".parquet")
-        shard = ParquetShard(file, self._labels) if is_parquet else TFRecordShard(file)
+        folder = self._local_temp_folder()
+        shard = ParquetShard(file, self._labels, folder) if is_parquet else TFRecordShard(file)
         return stack.enter_context(closing(shard))
+
+    def _local_temp_folder(self) -> Path | None:
+        """Below the output, where the next run clears what a killed one leaves; None if remote."""
+        output = self._config.output
+        return None if storage.is_remote(output) else Path(temp_folder(output))
 
     def _open_old_shard(self, spec: ShardSpec, stack: ExitStack) -> OldShard | None:
         if self._reuse is None:
@@ -143,7 +151,12 @@ class ShardBuilder:
         )
 
     def _process(
-        self, task: ClipTask, spec: ShardSpec, files: list[ShardFile], old: OldShard | None
+        self,
+        task: ClipTask,
+        spec: ShardSpec,
+        files: list[ShardFile],
+        old: OldShard | None,
+        spool: Path,
     ) -> LedgerRow:
         """One clip: written to all files, or a row that says why not."""
         kept = old.find(task.clip.clip_id) if old is not None else None
@@ -151,7 +164,7 @@ class ShardBuilder:
             if kept is not None and kept.streams >= self._config.streams:
                 done = copy_clip(task, kept, self._config, self._provenance)
             else:
-                done = self._compute(task, kept)
+                done = self._compute(task, kept, spool)
             for file in files:
                 file.write(done.record)
         except RecordError as error:
@@ -164,14 +177,14 @@ class ShardBuilder:
         )
         return row
 
-    def _compute(self, task: ClipTask, kept: KeptClip | None) -> ProcessedClip:
+    def _compute(self, task: ClipTask, kept: KeptClip | None, spool: Path) -> ProcessedClip:
         """The clip, worked on in the child process."""
         if self._processor is None:
             self._processor = IsolatedProcessor(self._config, self._provenance)
         video = storage.join(self._config.videos, *task.path.split("/"))
         try:
             with storage.local_file(video) as path:
-                done = self._process_isolated(self._processor, task, path, kept)
+                done = self._process_isolated(self._processor, task, path, kept, spool)
         except OSError as error:
             raise _of_clip_or_run(error, task.clip.clip_id) from error
         if kept is not None and not done.took_over:
@@ -183,15 +196,17 @@ class ShardBuilder:
         return done
 
     def _process_isolated(
-        self, processor: IsolatedProcessor, task: ClipTask, path: Path, kept: KeptClip | None
+        self,
+        processor: IsolatedProcessor,
+        task: ClipTask,
+        path: Path,
+        kept: KeptClip | None,
+        spool: Path,
     ) -> ProcessedClip:
         if kept is None:
-            return processor.process(task, path)
-        output = self._config.output
-        # Below the output, where the next run clears what a killed one leaves.
-        folder = None if storage.is_remote(output) else Path(temp_folder(output))
-        with kept_clip_file(kept, folder=folder) as kept_file:
-            return processor.process(task, path, kept_file)
+            return processor.process(task, path, None, spool)
+        with kept_clip_file(kept, folder=self._local_temp_folder()) as kept_file:
+            return processor.process(task, path, kept_file, spool)
 
 
 def _of_clip_or_run(error: OSError, clip_id: str) -> PrepError:

@@ -14,6 +14,7 @@ from flow.engine import FlowEngine
 from flow.quantize import count_saturated, quantize_flow
 from pipelines.clip_facts import ClipFacts, measure_clip
 from pipelines.config import BuildConfig
+from pipelines.image_spool import ImageSpool
 from pipelines.kept_clip import IMAGE_STREAMS, KeptClip
 from pose.estimator import ClipPoseEstimator
 from renderers.pose import render_pose_clip
@@ -30,30 +31,32 @@ class OtherFramesError(Exception):
 
 
 @dataclass(slots=True)
-class Streams:
-    """Encoded streams of a clip while it grows."""
+class FrameTimes:
+    """Where the frames of a clip are from, while it grows."""
 
     timestamps_us: list[int] = field(default_factory=list)
     source_indices: list[int] = field(default_factory=list)
     source_timestamps_us: list[int] = field(default_factory=list)
-    rgb: list[bytes] = field(default_factory=list)
-    pose_overlay: list[bytes] = field(default_factory=list)
-    flow: list[bytes] = field(default_factory=list)
-    flow_x: list[bytes] = field(default_factory=list)
-    flow_y: list[bytes] = field(default_factory=list)
 
 
 class ClipRun:
-    """State of one clip between windows."""
+    """State of one clip between windows.
 
-    def __init__(self, config: BuildConfig, kept: KeptClip | None) -> None:
+    Args:
+        config: What to compute and how.
+        kept: Streams to take over.
+        images: Takes the encoded images.
+    """
+
+    def __init__(self, config: BuildConfig, kept: KeptClip | None, images: ImageSpool) -> None:
         self._config = config
         self._kept = kept
         self._kept_streams = kept.streams if kept is not None else frozenset[str]()
         self._todo = config.streams - self._kept_streams
         self._poses: list[PoseSequence] = []
         self._last_gray: npt.NDArray[np.uint8] | None = None
-        self.streams = Streams()
+        self.times = FrameTimes()
+        self.images = images
         self.seconds: dict[str, float] = {}
         self.size = (0, 0)
         self._num_saturated = self._num_vectors = 0
@@ -113,9 +116,9 @@ class ClipRun:
         """Compute and encode every stream of the next frames that is not taken over."""
         height, width = window[0].rgb.shape[:2]
         self.size = (width, height)
-        self.streams.timestamps_us += [frame.timestamp_us for frame in window]
-        self.streams.source_indices += [frame.source_index for frame in window]
-        self.streams.source_timestamps_us += [frame.source_timestamp_us for frame in window]
+        self.times.timestamps_us += [frame.timestamp_us for frame in window]
+        self.times.source_indices += [frame.source_index for frame in window]
+        self.times.source_timestamps_us += [frame.source_timestamp_us for frame in window]
         self._check_frames()
         if "rgb" in self._todo:
             self._add_rgb(window)
@@ -126,9 +129,9 @@ class ClipRun:
 
     def _check_frames(self) -> None:
         """Raise OtherFramesError unless the frames so far are those of the clip taken over."""
-        streams = self.streams
-        times = (streams.timestamps_us, streams.source_indices, streams.source_timestamps_us)
-        if self._kept is not None and not self._kept.has_frames(self.size, *times):
+        times = self.times
+        columns = (times.timestamps_us, times.source_indices, times.source_timestamps_us)
+        if self._kept is not None and not self._kept.has_frames(self.size, *columns):
             raise OtherFramesError
 
     def _add_rgb(self, window: list[DecodedFrame]) -> None:
@@ -137,9 +140,9 @@ class ClipRun:
             previous: DecodedFrame | None = None
             for frame in window:
                 if previous is not None and frame.rgb is previous.rgb:
-                    self.streams.rgb.append(self.streams.rgb[-1])
+                    self.images.repeat("rgb")
                 else:
-                    self.streams.rgb.append(encode_jpeg(frame.rgb, quality=quality))
+                    self.images.extend("rgb", [encode_jpeg(frame.rgb, quality=quality)])
                 previous = frame
 
     def _add_flow(self, window: list[DecodedFrame], engine: FlowEngine) -> None:
@@ -158,21 +161,20 @@ class ClipRun:
         self._finish_flow()
         if self._kept is None:
             return
-        if len(self.streams.timestamps_us) != self._kept.record.num_frames:
+        if len(self.times.timestamps_us) != self._kept.record.num_frames:
             raise OtherFramesError
-        for name in IMAGE_STREAMS & self._kept_streams & self._config.streams:
-            setattr(self.streams, name, list(getattr(self._kept.record, name)))
+        for name in sorted(IMAGE_STREAMS & self._kept_streams & self._config.streams):
+            self.images.extend(name, getattr(self._kept.record, name))
 
     def _finish_flow(self) -> None:
         """Give the last frame its flow: its predecessor's, or zero if it is alone."""
         if self._last_gray is None:
             return
-        streams = self.streams
-        if len(streams.timestamps_us) == 1:
+        if len(self.times.timestamps_us) == 1:
             self._append_flow(np.zeros((*self._last_gray.shape, 2), np.float32))
             return
-        for images in (streams.flow, streams.flow_x, streams.flow_y):
-            images.extend(images[-1:])
+        for name in sorted(self._todo & {"flow", "flow_x", "flow_y"}):
+            self.images.repeat(name)
 
     def _append_flow(self, flow: npt.NDArray[np.float32]) -> None:
         quality = self._config.jpeg.flow_quality
@@ -182,11 +184,10 @@ class ClipRun:
             self._num_vectors += code.size // 2
             if "flow" in self._todo:
                 image = np.dstack((code, np.zeros_like(code[..., :1])))
-                self.streams.flow.append(encode_jpeg(image, quality=quality, chroma="444"))
+                self.images.extend("flow", [encode_jpeg(image, quality=quality, chroma="444")])
             for axis, name in enumerate(("flow_x", "flow_y")):
                 if name in self._todo:
-                    jpeg = encode_jpeg(code[..., axis], quality=quality)
-                    getattr(self.streams, name).append(jpeg)
+                    self.images.extend(name, [encode_jpeg(code[..., axis], quality=quality)])
 
     def _add_poses(self, window: list[DecodedFrame], estimator: ClipPoseEstimator | None) -> None:
         frames = np.stack([frame.rgb for frame in window])
@@ -195,7 +196,7 @@ class ClipRun:
             with self._timed("pose"):
                 poses = estimator.estimate(frames, indices)
         elif self._kept is not None:
-            start = len(self.streams.timestamps_us) - len(window)
+            start = len(self.times.timestamps_us) - len(window)
             poses = self._kept.poses_of(start, len(window))
         else:
             raise RuntimeError("poses must be estimated or taken over")
@@ -208,6 +209,5 @@ class ClipRun:
             drawn = render_pose_clip(frames, poses, config=self._config.render)
         with self._timed("encode"):
             quality = self._config.jpeg.pose_quality
-            self.streams.pose_overlay += [
-                encode_jpeg(image, quality=quality, chroma="444") for image in drawn
-            ]
+            jpegs = (encode_jpeg(image, quality=quality, chroma="444") for image in drawn)
+            self.images.extend("pose_overlay", jpegs)

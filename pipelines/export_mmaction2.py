@@ -22,7 +22,7 @@ from schemas.clip_record import ClipRecord
 from schemas.errors import ConfigError
 from video.jpeg import decode_jpeg, encode_jpeg
 
-_Images = dict[str, tuple[tuple[bytes, ...], ...]]
+_Images = dict[str, tuple[Sequence[bytes], ...]]
 """JPEGs by modality, one tuple for each of its `file_names`."""
 
 FRAMES_FOLDER = "rawframes"
@@ -143,7 +143,7 @@ def _encodes_flow_again(output: FinishedOutput) -> bool:
 
 def _images(
     record: ClipRecord, output: FinishedOutput, modality: str
-) -> tuple[tuple[bytes, ...], ...]:
+) -> tuple[Sequence[bytes], ...]:
     """The JPEGs of a modality, one tuple for each of its `file_names`."""
     if modality == "rgb":
         return (record.rgb,)

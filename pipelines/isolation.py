@@ -40,7 +40,11 @@ class IsolatedProcessor:
         self._child = self._start()
 
     def process(
-        self, task: ClipTask, video_path: Path, kept_file: Path | None = None
+        self,
+        task: ClipTask,
+        video_path: Path,
+        kept_file: Path | None = None,
+        spool: Path | None = None,
     ) -> ProcessedClip:
         """Return the record of a clip; see `ClipProcessor.process`.
 
@@ -48,6 +52,7 @@ class IsolatedProcessor:
             task: The clip.
             video_path: Local file of its video.
             kept_file: Streams to take over, see `kept_clip_file`.
+            spool: File for the images of the record.
 
         Raises:
             RecordError: Also TIMEOUT and CRASHED.
@@ -55,7 +60,7 @@ class IsolatedProcessor:
         for is_last in (False, True):
             is_fresh = self._child.num_calls == 0
             try:
-                return self._process(task, video_path, kept_file)
+                return self._process(task, video_path, kept_file, spool)
             except ChildStopped as stop:
                 is_certain = stop.limit is not None and (stop.limit != "memory" or is_fresh)
                 if is_certain or is_last:
@@ -69,9 +74,9 @@ class IsolatedProcessor:
     def _start(self) -> ChildProcess:
         return ChildProcess(_start_child, self._start_arguments, self._limits)
 
-    def _process(self, task: ClipTask, video_path: Path, kept_file: Path | None) -> ProcessedClip:
+    def _process(self, task: ClipTask, *paths: Path | None) -> ProcessedClip:
         try:
-            result: ProcessedClip = self._child.call(_process_in_child, task, video_path, kept_file)
+            result: ProcessedClip = self._child.call(_process_in_child, task, *paths)
         except ChildStopped:
             self._child = self._start()  # it gets ready while the caller goes on
             raise
@@ -118,9 +123,9 @@ def _start_child(config: BuildConfig, provenance: Provenance) -> None:
 
 
 def _process_in_child(
-    task: ClipTask, video_path: Path, kept_file: Path | None = None
+    task: ClipTask, video_path: Path, kept_file: Path | None, spool: Path | None
 ) -> ProcessedClip:
     if _make_processor is None:
         raise RuntimeError("the child process was not initialised")
     kept = read_kept_clip(kept_file) if kept_file is not None else None
-    return _make_processor().process(task, video_path, kept)
+    return _make_processor().process(task, video_path, kept, spool)

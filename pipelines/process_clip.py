@@ -2,6 +2,7 @@
 
 import errno
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from flow.engine import FlowEngine, make_flow_engine
 from pipelines.clip_facts import ClipFacts
 from pipelines.clip_run import ClipRun, OtherFramesError
 from pipelines.config import BuildConfig
+from pipelines.image_spool import ImageSpool
 from pipelines.kept_clip import IMAGE_STREAMS, KeptClip
 from pipelines.plan import ClipTask
 from pipelines.system_errors import is_out_of_room
@@ -67,7 +69,11 @@ class ClipProcessor:
         return make_backend(self._config.pose_backend, self._config.pose)
 
     def process(
-        self, task: ClipTask, video_path: Path, kept: KeptClip | None = None
+        self,
+        task: ClipTask,
+        video_path: Path,
+        kept: KeptClip | None = None,
+        spool: Path | None = None,
     ) -> ProcessedClip:
         """Return the record of a clip.
 
@@ -75,17 +81,21 @@ class ClipProcessor:
             task: The clip.
             video_path: Local file of its video.
             kept: Streams to take over; not used if the video has other frames.
+            spool: File for the images of the record, which reads them from there; None = the
+                record holds them.
 
         Raises:
-            RecordError: If the clip cannot be read, decoded or posed.
+            RecordError: If the clip cannot be read, decoded or posed, or is too large.
             MemoryError: If there is no more memory.
             OSError: If the machine is out of room, whatever the clip.
         """
         try:
             try:
-                return self._process(task, video_path, kept)
+                with closing(ImageSpool(spool)) as images:
+                    return self._process(task, video_path, kept, images)
             except OtherFramesError:
-                return self._process(task, video_path, None)
+                with closing(ImageSpool(spool)) as images:
+                    return self._process(task, video_path, None, images)
         except cv2.error as error:
             if error.code == cv2.Error.StsNoMem:
                 raise MemoryError(str(error)) from error
@@ -98,11 +108,13 @@ class ClipProcessor:
             detail = f"the system gave up on the file: {error.strerror or type(error).__name__}"
             raise RecordError(task.clip.clip_id, Outcome.FAILED, detail) from error
 
-    def _process(self, task: ClipTask, video_path: Path, kept: KeptClip | None) -> ProcessedClip:
+    def _process(
+        self, task: ClipTask, video_path: Path, kept: KeptClip | None, images: ImageSpool
+    ) -> ProcessedClip:
         clip = task.clip
         if kept is not None and kept.row.video_hash != hash_video(video_path):
             raise OtherFramesError
-        run = ClipRun(self._config, kept)
+        run = ClipRun(self._config, kept, images)
         with open_clip(
             video_path,
             start_seconds=clip.start_seconds,
@@ -137,9 +149,9 @@ class ClipProcessor:
             )
 
     def _record(self, task: ClipTask, run: ClipRun, *, is_truncated: bool) -> ClipRecord:
-        clip, streams = task.clip, run.streams
+        clip, times = task.clip, run.times
         start_us = round((clip.start_seconds or 0.0) * 1_000_000)
-        length_us = round(len(streams.timestamps_us) * 1_000_000 / self._config.decode.fps)
+        length_us = round(len(times.timestamps_us) * 1_000_000 / self._config.decode.fps)
         end_us = start_us + length_us
         if clip.end_seconds is not None:
             end_us = round(clip.end_seconds * 1_000_000)
@@ -157,14 +169,14 @@ class ClipProcessor:
             fps=self._config.decode.fps,
             width=width,
             height=height,
-            timestamps_us=np.array(streams.timestamps_us, np.int64),
-            source_indices=np.array(streams.source_indices, np.int64),
-            source_timestamps_us=np.array(streams.source_timestamps_us, np.int64),
-            rgb=tuple(streams.rgb),
-            pose_overlay=tuple(streams.pose_overlay),
-            flow=tuple(streams.flow),
-            flow_x=tuple(streams.flow_x),
-            flow_y=tuple(streams.flow_y),
+            timestamps_us=np.array(times.timestamps_us, np.int64),
+            source_indices=np.array(times.source_indices, np.int64),
+            source_timestamps_us=np.array(times.source_timestamps_us, np.int64),
+            rgb=run.images.images("rgb"),
+            pose_overlay=run.images.images("pose_overlay"),
+            flow=run.images.images("flow"),
+            flow_x=run.images.images("flow_x"),
+            flow_y=run.images.images("flow_y"),
             flow_bound_px=self._config.flow.bound_px,
             poses=run.stored_poses,
             is_truncated=is_truncated,

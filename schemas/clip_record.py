@@ -1,5 +1,6 @@
 """One finished clip, encoded: what both shard formats store."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from schemas.errors import RecordError
 from schemas.outcome import Outcome
 from schemas.pose_sequence import PoseSequence
+from schemas.stored_images import image_sizes
 
 SCHEMA_VERSION = 1
 """Bumped by every change of the bytes written."""
@@ -61,15 +63,15 @@ class ClipRecord:
     """int64 [T]: index of the source frame in decoder order."""
     source_timestamps_us: npt.NDArray[np.int64]
     """int64 [T]: presentation time of the source frame."""
-    rgb: tuple[bytes, ...] = ()
+    rgb: Sequence[bytes] = ()
     """JPEG of each frame."""
-    pose_overlay: tuple[bytes, ...] = ()
+    pose_overlay: Sequence[bytes] = ()
     """JPEG of each frame with the poses drawn on it."""
-    flow: tuple[bytes, ...] = ()
+    flow: Sequence[bytes] = ()
     """RGB JPEG of each frame, 4:4:4: R = dx, G = dy, B = 0."""
-    flow_x: tuple[bytes, ...] = ()
+    flow_x: Sequence[bytes] = ()
     """Grey JPEG of each frame: dx."""
-    flow_y: tuple[bytes, ...] = ()
+    flow_y: Sequence[bytes] = ()
     """Grey JPEG of each frame: dy."""
     flow_bound_px: float = 20.0
     """Code 0 = -flow_bound_px, 255 = +flow_bound_px."""
@@ -108,7 +110,7 @@ class ClipRecord:
             "flow_x": self.flow_x,
             "flow_y": self.flow_y,
         }
-        return {name: sum(map(len, images)) for name, images in streams.items()}
+        return {name: sum(image_sizes(images)) for name, images in streams.items()}
 
     def stream_lengths(self) -> dict[str, int]:
         """Return the number of entries of every stream that is present, by name."""

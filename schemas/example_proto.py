@@ -63,11 +63,16 @@ def _build_file() -> Any:
     return file
 
 
+_POOL = descriptor_pool.DescriptorPool()
+_POOL.Add(_build_file())
+
+
 def _message_type(name: str) -> Any:
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(_build_file())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
 
 
 SequenceExample = _message_type("SequenceExample")
 """Message with `context` features and `feature_lists`; wire-compatible with TensorFlow's."""
+
+FeatureList = _message_type("FeatureList")
+"""One of its `feature_lists`: message with one `feature` for each frame."""

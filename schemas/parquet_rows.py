@@ -93,12 +93,19 @@ def _feature(name: str, kind: pa.DataType, labels: LabelMap) -> Any:
 
 def to_parquet_row(record: ClipRecord) -> dict[str, Any]:
     """Return the values of a row by column name."""
-    row: dict[str, Any] = {name: getattr(record, name, None) for name in _FIELDS}
+    row = to_row_without_images(record)
+    for name in IMAGE_COLUMNS:
+        row[name] = [{"bytes": jpeg, "path": None} for jpeg in getattr(record, name)] or None
+    return {name: row[name] for name in _FIELDS}
+
+
+def to_row_without_images(record: ClipRecord) -> dict[str, Any]:
+    """Return the values of a row by column name, but for the `IMAGE_COLUMNS`."""
+    names = _FIELDS.keys() - set(IMAGE_COLUMNS)
+    row: dict[str, Any] = {name: getattr(record, name, None) for name in names}
     row["label"] = record.label_index
     for name in ("timestamps_us", "source_indices", "source_timestamps_us"):
         row[name] = row[name].tolist()
-    for name in IMAGE_COLUMNS:
-        row[name] = [{"bytes": jpeg, "path": None} for jpeg in row[name]] or None
     if not record.flow_x:
         row["flow_bound_px"] = None
     for name in ("config_hash", "software", "pose_model", "schema_version"):

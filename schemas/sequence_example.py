@@ -15,12 +15,14 @@ from google.protobuf.message import DecodeError
 
 from schemas.clip_record import ClipRecord, Provenance, Stream
 from schemas.errors import ShardError
-from schemas.example_proto import SequenceExample
+from schemas.example_proto import FeatureList, SequenceExample
+from schemas.message_pieces import Pieces, field, image_list, joined, whole
 from schemas.pose_sequence import PoseSequence, empty_pose_sequence
 from schemas.skeleton import KEYPOINT_NAMES, NUM_KEYPOINTS
 
 _REGION = "PREDICTED/region"
 _SOURCE = "SOURCE/image"
+_FEATURE_LISTS = SequenceExample.DESCRIPTOR.fields_by_name["feature_lists"].number
 _HALF = np.float32(0.5)  # pixel centres are integers: the left edge of the image is at -0.5
 
 
@@ -30,26 +32,25 @@ def encode_sequence_example(record: ClipRecord) -> bytes:
     Args:
         record: The clip. Streams that are absent leave their keys out.
     """
+    return b"".join(sequence_example_pieces(record).parts)
+
+
+def sequence_example_pieces(record: ClipRecord) -> Pieces:
+    """Return `encode_sequence_example` in pieces, none larger than an image or all poses.
+
+    The bytes are those of a deterministic serialisation: entries of a map in order of their keys.
+
+    Args:
+        record: The clip; its images are read while the pieces are.
+    """
     message = SequenceExample()
     _put_context(message.context.feature, record)
-    lists = message.feature_lists.feature_list
-    times = [int(time) for time in record.timestamps_us]
-    for prefix, images in (
-        ("image", record.rgb),
-        ("POSE_RENDER/image", record.pose_overlay),
-        ("FORWARD_FLOW/image", record.flow),
-    ):
-        if images:
-            _append_bytes(lists[f"{prefix}/encoded"], images)
-            _append_ints(lists[f"{prefix}/timestamp"], [[time] for time in times])
-    _append_ints(lists[f"{_SOURCE}/index"], [[int(index)] for index in record.source_indices])
-    _append_ints(
-        lists[f"{_SOURCE}/timestamp"], [[int(time)] for time in record.source_timestamps_us]
-    )
-    if record.poses is not None:
-        _put_poses(lists, record, times)
-    data: bytes = message.SerializeToString(deterministic=True)
-    return data
+    entries = [
+        field(1, joined([field(1, whole(key.encode("utf-8"))), field(2, value)]))
+        for key, value in sorted(_feature_lists(record).items())
+    ]
+    context = whole(message.SerializeToString(deterministic=True))
+    return joined([context, field(_FEATURE_LISTS, joined(entries))])
 
 
 def decode_sequence_example(
@@ -160,7 +161,26 @@ def _put_image_facts(features: Any, prefix: str, record: ClipRecord) -> None:
     features[f"{prefix}/frame_rate"].float_list.value.append(float(record.fps))
 
 
-def _put_poses(lists: Any, record: ClipRecord, times: list[int]) -> None:
+def _feature_lists(record: ClipRecord) -> dict[str, Pieces]:
+    """Serialised feature lists by key."""
+    times = [int(time) for time in record.timestamps_us]
+    lists: dict[str, Pieces] = {}
+    for prefix, images in (
+        ("image", record.rgb),
+        ("POSE_RENDER/image", record.pose_overlay),
+        ("FORWARD_FLOW/image", record.flow),
+    ):
+        if images:
+            lists[f"{prefix}/encoded"] = image_list(images)
+            lists[f"{prefix}/timestamp"] = _int_list([time] for time in times)
+    lists[f"{_SOURCE}/index"] = _int_list([int(index)] for index in record.source_indices)
+    lists[f"{_SOURCE}/timestamp"] = _int_list([int(time)] for time in record.source_timestamps_us)
+    if record.poses is not None:
+        _put_poses(lists, record, times)
+    return lists
+
+
+def _put_poses(lists: dict[str, Pieces], record: ClipRecord, times: list[int]) -> None:
     """Boxes, tracks and keypoints of the people of every frame, in slot order."""
     poses = record.poses
     if poses is None:
@@ -171,34 +191,26 @@ def _put_poses(lists: Any, record: ClipRecord, times: list[int]) -> None:
     sides = ("xmin", "ymin", "xmax", "ymax")
     sizes = (record.width, record.height) * 2
     for column, (side, size) in enumerate(zip(sides, sizes, strict=True)):
-        _append_floats(
-            lists[f"{_REGION}/bbox/{side}"], ((b[:, column] + _HALF) / size for b in boxes)
-        )
-    _append_floats(
-        lists[f"{_REGION}/label/confidence"], (poses.box_scores[t, here[t]] for t in frames)
-    )
+        values = ((b[:, column] + _HALF) / size for b in boxes)
+        lists[f"{_REGION}/bbox/{side}"] = _float_list(values)
+    lists[f"{_REGION}/label/confidence"] = _float_list(poses.box_scores[t, here[t]] for t in frames)
     tracks = [poses.track_ids[t, here[t]].tolist() for t in frames]
-    _append_ints(lists[f"{_REGION}/track/index"], tracks)
-    _append_ints(lists[f"{_REGION}/num_regions"], [[len(people)] for people in here])
-    _append_ints(lists[f"{_REGION}/is_annotated"], [[1]] * poses.num_frames)
+    lists[f"{_REGION}/track/index"] = _int_list(tracks)
+    lists[f"{_REGION}/num_regions"] = _int_list([len(people)] for people in here)
+    lists[f"{_REGION}/is_annotated"] = _int_list([[1]] * poses.num_frames)
     points = [poses.keypoints[t, here[t]] for t in frames]
     for index, name in enumerate(KEYPOINT_NAMES):
         prefix = f"{name.upper()}/region/point"
-        _append_floats(
-            lists[f"{prefix}/x"], ((p[:, index, 0] + _HALF) / record.width for p in points)
-        )
-        _append_floats(
-            lists[f"{prefix}/y"], ((p[:, index, 1] + _HALF) / record.height for p in points)
-        )
+        lists[f"{prefix}/x"] = _float_list((p[:, index, 0] + _HALF) / record.width for p in points)
+        lists[f"{prefix}/y"] = _float_list((p[:, index, 1] + _HALF) / record.height for p in points)
     scores = [poses.scores[t, here[t]] for t in frames]
-    _append_floats(
-        lists["POSE/feature/floats"],
-        (np.dstack((p, s)).ravel() for p, s in zip(points, scores, strict=True)),
+    lists["POSE/feature/floats"] = _float_list(
+        np.dstack((p, s)).ravel() for p, s in zip(points, scores, strict=True)
     )
     # The pixel boxes: the normalised ones above do not come back bit by bit.
-    _append_floats(lists["POSE_BOX/feature/floats"], (b.ravel() for b in boxes))
+    lists["POSE_BOX/feature/floats"] = _float_list(b.ravel() for b in boxes)
     for prefix in (_REGION, "POSE/feature", "POSE_BOX/feature"):
-        _append_ints(lists[f"{prefix}/timestamp"], [[time] for time in times])
+        lists[f"{prefix}/timestamp"] = _int_list([time] for time in times)
 
 
 def _read_poses(lists: "_Lists") -> PoseSequence | None:
@@ -250,19 +262,20 @@ class _Context:
         return list(self._features[key].int64_list.value) if key in self._features else []
 
 
-def _append_bytes(feature_list: Any, values: Iterable[bytes]) -> None:
-    for value in values:
-        feature_list.feature.add().bytes_list.value.append(value)
-
-
-def _append_ints(feature_list: Any, rows: Iterable[Sequence[int]]) -> None:
+def _int_list(rows: Iterable[Sequence[int]]) -> Pieces:
+    """A FeatureList with one Feature for each row."""
+    message = FeatureList()
     for row in rows:
-        feature_list.feature.add().int64_list.value.extend(row)
+        message.feature.add().int64_list.value.extend(row)
+    return whole(message.SerializeToString())
 
 
-def _append_floats(feature_list: Any, rows: Iterable[Any]) -> None:
+def _float_list(rows: Iterable[npt.NDArray[np.float32]]) -> Pieces:
+    """A FeatureList with one Feature for each row."""
+    message = FeatureList()
     for row in rows:
-        feature_list.feature.add().float_list.value.extend(row.tolist())
+        message.feature.add().float_list.value.extend(row.tolist())
+    return whole(message.SerializeToString())
 
 
 def _first_present(lists: "_Lists") -> str:

@@ -1,14 +1,18 @@
 """Writers of one shard: records in, finished file out."""
 
+import io
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.clip_record import ClipRecord
+from schemas.image_column import ImageColumn
 from schemas.labels import LabelMap
-from schemas.parquet_rows import IMAGE_COLUMNS, parquet_schema, to_parquet_row
-from schemas.sequence_example import encode_sequence_example
+from schemas.parquet_rows import IMAGE_COLUMNS, parquet_schema, to_row_without_images
+from schemas.sequence_example import sequence_example_pieces
 from schemas.tfrecord import framed_parts
 
 ROW_GROUP_BYTES = 8 << 20
@@ -48,7 +52,8 @@ class TFRecordShard:
 
     def write(self, record: ClipRecord) -> None:
         """Append a record."""
-        for part in framed_parts(encode_sequence_example(record)):
+        example = sequence_example_pieces(record)
+        for part in framed_parts(example.parts, num_bytes=example.num_bytes):
             self._file.write(part)
 
     def close(self) -> None:
@@ -58,43 +63,97 @@ class TFRecordShard:
 class ParquetShard:
     """Parquet with one row per clip; images are stored as they are, the rest compressed.
 
+    A row group is written column by column: until it is complete, its images wait in files.
+
     Args:
         file: Open for writing in binary.
         labels: Class names, stored for Hugging Face.
+        temp_folder: Existing folder for those files; None = the system's. They have no name, so
+            that none is left whatever ends the process.
     """
 
-    def __init__(self, file: Sink, labels: LabelMap) -> None:
+    def __init__(self, file: Sink, labels: LabelMap, temp_folder: Path | None = None) -> None:
+        self._temp_folder = temp_folder
+        self._rows: list[dict[str, Any]] = []
+        self._images: dict[str, ImageColumn] = {}
+        self._held_bytes = 0
         self._schema = parquet_schema(labels)
         images = {f"{name}.list.element.{leaf}" for name in IMAGE_COLUMNS for leaf in _IMAGE_LEAVES}
         leaves = _leaf_columns(self._schema)
         self._writer = pq.ParquetWriter(
-            file,
+            _WatchedSink(file, after_write=self._release),
             self._schema,
             compression={leaf: "NONE" if leaf in images else "ZSTD" for leaf in leaves},
             use_dictionary=[leaf for leaf in leaves if leaf not in images],
             write_statistics=[leaf for leaf in leaves if leaf not in images],
             write_page_checksum=True,
         )
-        self._rows: list[dict[str, Any]] = []
-        self._held_bytes = 0
 
     def write(self, record: ClipRecord) -> None:
         """Append a record."""
-        self._rows.append(to_parquet_row(record))
-        self._held_bytes += record.num_image_bytes
+        try:
+            self._hold(record)
+        except BaseException:
+            self._drop_group()  # it cannot be completed
+            raise
         if self._held_bytes >= ROW_GROUP_BYTES:
             self._flush()
-
-    def _flush(self) -> None:
-        table = pa.Table.from_pylist(self._rows, schema=self._schema)
-        self._writer.write_table(table, row_group_size=max(1, len(self._rows)))
-        self._rows, self._held_bytes = [], 0
 
     def close(self) -> None:
         """Write the last row group and the footer."""
         if self._rows:
             self._flush()
         self._writer.close()
+
+    def _hold(self, record: ClipRecord) -> None:
+        """Append a record to the row group."""
+        self._rows.append(to_row_without_images(record))
+        for name in IMAGE_COLUMNS:
+            if name not in self._images:
+                kind = self._schema.field(name).type
+                self._images[name] = ImageColumn(kind, self._temp_folder)
+            self._images[name].append(getattr(record, name))
+        self._held_bytes += record.num_image_bytes
+
+    def _flush(self) -> None:
+        """Write the row group."""
+        try:
+            columns = [
+                self._images[field.name].to_arrow()
+                if field.name in self._images
+                else pa.array([row[field.name] for row in self._rows], field.type)
+                for field in self._schema
+            ]
+            table = pa.Table.from_arrays(columns, schema=self._schema)
+            self._writer.write_table(table, row_group_size=len(self._rows))
+        finally:
+            self._drop_group()
+
+    def _drop_group(self) -> None:
+        for column in self._images.values():
+            column.close()
+        self._rows, self._images, self._held_bytes = [], {}, 0
+
+    def _release(self) -> None:
+        for column in self._images.values():
+            column.release()
+
+
+class _WatchedSink(io.RawIOBase):
+    """Passes on what is written, and says so; closing it leaves the file below open."""
+
+    def __init__(self, file: Sink, after_write: Callable[[], None]) -> None:
+        super().__init__()
+        self._file = file
+        self._after_write = after_write
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        num_bytes = self._file.write(data)
+        self._after_write()
+        return num_bytes
 
 
 _IMAGE_LEAVES = ("bytes", "path")

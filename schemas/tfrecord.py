@@ -1,7 +1,7 @@
 """TFRecord framing: length, masked CRC-32C of the length, data, masked CRC-32C of the data."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import google_crc32c
@@ -16,20 +16,32 @@ _MAX_RECORD_BYTES = 1 << 40
 
 def masked_crc32c(data: bytes) -> int:
     """Return the CRC-32C of `data`, rotated and offset as TFRecord files store it."""
-    crc: int = google_crc32c.value(data)
+    return _mask(google_crc32c.value(data))
+
+
+def _mask(crc: int) -> int:
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def frame_record(data: bytes) -> bytes:
     """Return one record as it stands in a TFRecord file."""
-    return b"".join(framed_parts(data))
+    return b"".join(framed_parts([data], num_bytes=len(data)))
 
 
-def framed_parts(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return `frame_record` in three parts, to be written without a copy of the data."""
-    length = _LENGTH.pack(len(data))
-    head = length + _CRC.pack(masked_crc32c(length))
-    return head, data, _CRC.pack(masked_crc32c(data))
+def framed_parts(parts: Iterable[bytes], *, num_bytes: int) -> Iterator[bytes]:
+    """Yield `frame_record` of data that comes in parts, which are not held.
+
+    Args:
+        parts: The data.
+        num_bytes: How many bytes all parts have together.
+    """
+    length = _LENGTH.pack(num_bytes)
+    yield length + _CRC.pack(masked_crc32c(length))
+    crc = 0
+    for part in parts:
+        crc = google_crc32c.extend(crc, part)
+        yield part
+    yield _CRC.pack(_mask(crc))
 
 
 def read_records(file: BinaryIO, *, name: str) -> Iterator[bytes]:

@@ -22,8 +22,11 @@ import pipelines.build
 from pipelines.cli import main
 from pipelines.output_folder import claim_output
 from pipelines.sealed_json import read_sealed_json, write_sealed_json
+from schemas.clip_record import ClipRecord
 from schemas.ledger import read_ledger
 from schemas.sequence_example import decode_sequence_example
+from schemas.shard_writer import TFRecordShard
+from schemas.stored_images import StoredImages
 from schemas.tfrecord import read_records
 from video.jpeg import decode_jpeg
 
@@ -118,6 +121,25 @@ def test_two_workers_give_the_same_bytes_as_one(
 ) -> None:
     assert main(build_arguments(tmp_path / "two", "--workers", "2")) == 0
     assert shard_hashes(tmp_path / "two") == shard_hashes(built)
+
+
+def test_images_reach_the_coordinator_in_files_below_the_output_that_are_gone_after(
+    built: Path, tmp_path: Path, build_arguments: Arguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, seen = TFRecordShard.write, []
+
+    def look_and_write(self: TFRecordShard, record: ClipRecord) -> None:
+        seen.extend([record.rgb, record.pose_overlay, record.flow, record.flow_x, record.flow_y])
+        write(self, record)
+
+    monkeypatch.setattr(TFRecordShard, "write", look_and_write)
+    assert main(build_arguments(tmp_path / "out")) == 0
+    folders = {images.path.parent for images in seen if isinstance(images, StoredImages)}
+    assert len(seen) == 4 * 5
+    assert all(isinstance(images, StoredImages) for images in seen)
+    assert folders == {tmp_path / "out" / "state" / "tmp"}
+    assert not (tmp_path / "out" / "state" / "tmp").exists()
+    assert shard_hashes(tmp_path / "out") == shard_hashes(built)
 
 
 def test_second_run_does_nothing_and_says_so(

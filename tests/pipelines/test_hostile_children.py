@@ -39,7 +39,7 @@ PLANTED = """
     def leak(mib):
         kept.append(b"x" * (mib * MIB))
 
-    def process(task, video_path, kept_file=None):
+    def process(task, video_path, *files):
         name = task.clip.clip_id
         with video_path.with_name("attempts").open("a") as file:
             file.write(name + "\\n")
@@ -99,7 +99,7 @@ PLANTED = """
             if name.endswith("and crashes"):
                 os.kill(os.getpid(), signal.SIGSEGV)
             spin_with_gil()
-        return _process_in_child(task, video_path, kept_file)
+        return _process_in_child(task, video_path, *files)
 """
 
 PROVENANCE = Provenance(config_hash="c", software="s", pose_model="")

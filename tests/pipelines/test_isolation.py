@@ -27,7 +27,7 @@ PLANTED = """
     import os, signal, time
     from pipelines.isolation import _process_in_child
 
-    def process(task, video_path, kept_file):
+    def process(task, video_path, *files):
         if task.clip.clip_id == "crashes":
             os.kill(os.getpid(), signal.SIGSEGV)
         if task.clip.clip_id == "exits":
@@ -36,7 +36,7 @@ PLANTED = """
             time.sleep(3600)
         if task.clip.clip_id == "bug":
             raise TypeError("planted bug")
-        return _process_in_child(task, video_path, kept_file)
+        return _process_in_child(task, video_path, *files)
 """
 
 

@@ -96,7 +96,7 @@ def test_unreadable_video_and_crash_are_one_line(
     (tmp_path / "planted_crash.py").write_text(
         textwrap.dedent("""
             import os, signal
-            def process(task, video_path, kept_file):
+            def process(task, video_path, *files):
                 os.kill(os.getpid(), signal.SIGSEGV)
         """)
     )

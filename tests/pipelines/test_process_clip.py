@@ -17,6 +17,7 @@ from schemas.clip import Clip
 from schemas.clip_record import Provenance
 from schemas.errors import RecordError
 from schemas.outcome import Outcome
+from schemas.stored_images import StoredImages
 from video.decode import DecodeConfig
 from video.jpeg import decode_jpeg
 
@@ -36,7 +37,9 @@ def _task(*, start: float | None = None, end: float | None = None) -> ClipTask:
     return ClipTask(clip=clip, label_index=3, path="a.mp4", size_bytes=1, is_trimmed=start is None)
 
 
-def _process(video: Path, task: ClipTask, poses: Path, *, strict: bool = False) -> ProcessedClip:
+def _process(
+    video: Path, task: ClipTask, poses: Path, *, strict: bool = False, spool: Path | None = None
+) -> ProcessedClip:
     config = BuildConfig(
         dataset="csv",
         annotations="rows.csv",
@@ -50,7 +53,7 @@ def _process(video: Path, task: ClipTask, poses: Path, *, strict: bool = False) 
         pose=PoseConfig(poses=poses),
     )
     provenance = Provenance(config_hash="c", software="s", pose_model="p")
-    return ClipProcessor(config, provenance).process(task, video)
+    return ClipProcessor(config, provenance).process(task, video, None, spool)
 
 
 def test_windows_leave_no_trace(video_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +66,16 @@ def test_windows_leave_no_trace(video_set: Path, monkeypatch: pytest.MonkeyPatch
     assert whole.poses is not None
     assert cut.poses is not None
     assert np.array_equal(whole.poses.keypoints, cut.poses.keypoints)
+
+
+def test_images_that_wait_in_a_file_are_those_in_memory(video_set: Path, tmp_path: Path) -> None:
+    video, poses = video_set / "videos" / "a.mp4", video_set / "poses.pkl"
+    held = _process(video, _task(), poses).record
+    waiting = _process(video, _task(), poses, spool=tmp_path / "images").record
+    for name in ("rgb", "pose_overlay", "flow", "flow_x", "flow_y"):
+        assert isinstance(getattr(waiting, name), StoredImages)
+        assert tuple(getattr(waiting, name)) == getattr(held, name), name
+    assert waiting.stream_bytes() == held.stream_bytes()
 
 
 def test_record_carries_identity_and_provenance(video_set: Path) -> None:

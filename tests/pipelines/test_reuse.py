@@ -50,11 +50,15 @@ class InThisProcess:
         self._processor = ClipProcessor(config, provenance)
 
     def process(
-        self, task: ClipTask, video_path: Path, kept_file: Path | None = None
+        self,
+        task: ClipTask,
+        video_path: Path,
+        kept_file: Path | None = None,
+        spool: Path | None = None,
     ) -> ProcessedClip:
         kept = read_kept_clip(kept_file) if kept_file is not None else None
         try:
-            return self._processor.process(task, video_path, kept)
+            return self._processor.process(task, video_path, kept, spool)
         except RecordError as error:
             raise RecordError(task.clip.clip_id, error.outcome, error.detail) from None
 
