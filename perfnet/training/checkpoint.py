@@ -20,7 +20,7 @@ from perfnet.models.registry import ModelConfig, make_model, model_config_from_p
 from schemas.errors import ConfigError
 
 CHECKPOINT_FORMAT = 1
-_DAMAGE = (
+DAMAGE = (
     *(RuntimeError, KeyError, IndexError, TypeError, AttributeError, ValueError),
     *(EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error),
 )
@@ -129,7 +129,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             weights=values["weights"],
             training=values["training"],
         )
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TrainingError(
             f"{path} must be a checkpoint of perfnet-train, got a file that cannot be read "

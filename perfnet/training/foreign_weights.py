@@ -1,6 +1,6 @@
 """Weights of other public codes as something that a run can start from."""
 
-import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 
 from perfnet.models.registry import ModelConfig, make_model
 from perfnet.models.weights import WeightSource, load_weights, num_classes_of, source_of
-from perfnet.training.checkpoint import Checkpoint, ModelCard, load_checkpoint
+from perfnet.training.checkpoint import DAMAGE, Checkpoint, ModelCard, load_checkpoint
 from schemas.errors import ConfigError
 
 _MODELS: dict[WeightSource, ModelConfig] = {
@@ -73,7 +73,7 @@ def _read(path: Path) -> Mapping[str, Any]:
             with np.load(path, allow_pickle=False) as file:
                 return dict(file)
         values = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (*DAMAGE, struct.error, AssertionError) as error:  # of pickles that are no archives
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"{rule}, got {path} that cannot be read ({reason})") from error
     values = values.get("state_dict", values) if isinstance(values, dict) else values

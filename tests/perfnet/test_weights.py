@@ -487,6 +487,11 @@ def test_file_without_such_weights_is_refused(tmp_path: Path) -> None:
     for name in ("x.npz", "x.pth"):
         (tmp_path / name).write_bytes(b"no")
         refused(tmp_path / name, rf"state dict, got .*{name} that cannot be read \(")
+    rng = np.random.default_rng(0)
+    for start in (b"hi", b"\x80\x02", b"PK\x03\x04", b"J", b"("):  # text, pickles, archives
+        for number in (0, 3, 40):
+            (tmp_path / "x.pth").write_bytes(start + rng.bytes(number))
+            refused(tmp_path / "x.pth", "init_weights must be")
     np.savez(tmp_path / "z.npz", a=np.zeros(2))
     refused(tmp_path / "z.npz", "those of model_garden_r3d50, .*, with names such as a; in .*z.npz")
     torch.save([1], tmp_path / "list.pt")
