@@ -9,7 +9,7 @@ from pipelines.config import BuildConfig
 from pipelines.file_digest import FileDigest, digest_file, has_digest
 from pipelines.output_folder import read_markers
 from pipelines.sealed_json import read_sealed_json, write_sealed_json
-from pipelines.versions import environment
+from schemas.versions import environment
 from schemas.clip_record import SCHEMA_VERSION, Provenance
 from schemas.errors import ShardError
 from schemas.labels import LabelMap

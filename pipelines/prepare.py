@@ -13,7 +13,7 @@ from pipelines.old_shard import Reuse
 from pipelines.output_folder import check_same_settings
 from pipelines.plan import Plan, plan_shards
 from pipelines.reuse import open_old_output, plan_reuse
-from pipelines.versions import software_text
+from schemas.versions import software_text
 from pipelines.video_folder import VideoFolder, list_videos
 from pose.backends import make_backend
 from schemas.annotations.label_map_file import read_label_map

@@ -27,6 +27,7 @@ from perfnet.training.optimizer import make_optimizer
 from perfnet.training.schedule import ScheduleConfig
 from schemas.clip_record import ClipRecord
 from schemas.errors import ConfigError
+from schemas.sealed_json import hash_json
 from tests.perfnet.training_runs import (
     REPOSITORY,
     TINY_R3D,
@@ -389,7 +390,8 @@ def test_run_file_says_what_the_run_was_told(shards: Path, tmp_path: Path) -> No
     values = json.loads((tmp_path / "run.json").read_text("utf-8"))
     assert values["config"]["model"]["width_multiplier"] == TINY_R3D.width_multiplier
     assert values["config"]["shards"] == str(shards)
-    assert values["versions"]["torch"]
+    assert values["config_hash"] == hash_json(values["config"])
+    assert values["environment"]["torch"] == torch.__version__
     trained = (v for n, v in checkpoint.weights.items() if "running" not in n)
     assert values["parameters"] == sum(v.numel() for v in trained if v.is_floating_point())
 

@@ -1,4 +1,4 @@
-"""Versions of what makes the pixels, for the provenance of every record."""
+"""Versions of what makes a record or a network, for its provenance."""
 
 import platform
 import subprocess
@@ -28,8 +28,13 @@ def software_text() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the versions for `run.json`: packages, Python, system, and the git commit if any."""
-    found = package_versions(_PIXEL_PACKAGES + _OTHER_PACKAGES)
+    """Return what `run.json` of a build says of its surroundings."""
+    return environment_with(_PIXEL_PACKAGES + _OTHER_PACKAGES)
+
+
+def environment_with(packages: tuple[str, ...]) -> dict[str, str]:
+    """Return the versions of these packages, Python and the system, and the git commit if any."""
+    found = package_versions(packages)
     found["python"] = platform.python_version()
     found["system"] = f"{platform.system()} {platform.machine()}"
     commit = _git_commit()
