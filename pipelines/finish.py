@@ -9,13 +9,13 @@ from pipelines.config import BuildConfig
 from pipelines.file_digest import FileDigest, digest_file, has_digest
 from pipelines.output_folder import read_markers
 from pipelines.sealed_json import read_sealed_json, write_sealed_json
-from schemas.versions import environment
 from schemas.clip_record import SCHEMA_VERSION, Provenance
 from schemas.errors import ShardError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow, count_outcomes, write_ledger
 from schemas.run_folder import COMPLETED
 from schemas.tfds import dataset_info_json, features_json
+from schemas.versions import environment
 
 STATE_FILES = ("state/plan.jsonl", "state/settings.json")
 """What the next run of the same command reads first."""

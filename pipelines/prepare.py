@@ -13,7 +13,6 @@ from pipelines.old_shard import Reuse
 from pipelines.output_folder import check_same_settings
 from pipelines.plan import Plan, plan_shards
 from pipelines.reuse import open_old_output, plan_reuse
-from schemas.versions import software_text
 from pipelines.video_folder import VideoFolder, list_videos
 from pose.backends import make_backend
 from schemas.annotations.label_map_file import read_label_map
@@ -24,6 +23,7 @@ from schemas.clip_record import Provenance
 from schemas.errors import ConfigError
 from schemas.labels import LabelMap
 from schemas.shards import default_num_shards
+from schemas.versions import software_text
 from schemas.video_extensions import is_video_path
 
 _LOGGER = logging.getLogger("perfnet_prep")
