@@ -15,6 +15,7 @@ PACKAGES = [
     "perfnet.training",
     "pipelines",
     "pose",
+    "pose.backends",
     "renderers",
     "schemas",
     "schemas.annotations",
@@ -34,6 +35,10 @@ PREP = [
     "tyro>=0.9",
 ]
 
+ONNX = ["onnxruntime>=1.20", "pycocotools>=2.0.8"]
+
+MOVENET = [*ONNX, "tensorflow>=2.20"]
+
 GPU = ["torch>=2.7", "triton>=3.3; platform_system == 'Linux'"]
 
 TRAIN = [
@@ -52,6 +57,7 @@ DEV = [
     "hypothesis>=6.100",
     "import-linter>=2.5",
     "mypy>=1.17",
+    "onnx>=1.18",
     "psutil>=7",
     "pytest>=8.3",
     "pytest-cov>=6",
@@ -71,9 +77,11 @@ setup(
     install_requires=READER,
     extras_require={
         "prep": PREP,
+        "onnx": PREP + ONNX,
+        "movenet": PREP + MOVENET,
         "gcp": ["apache-beam[gcp]>=2.70"],
         "train": TRAIN,
-        "dev": PREP + TRAIN + DEV,
+        "dev": PREP + ONNX + TRAIN + DEV,
     },
     entry_points={
         "console_scripts": [

@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_bare(videos: Path, build_options: Sequence[str]) -> dict[str, Any]:
     """Process all clips of a folder in this process; return frames and CPU seconds by stage."""
     from pipelines.process_clip import ClipProcessor
-    from pose.mediapipe_backend import block_tensorflow_import
+    from pose.backends.mediapipe import block_tensorflow_import
     from schemas.clip_record import Provenance
 
     block_tensorflow_import()

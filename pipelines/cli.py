@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
@@ -14,7 +15,9 @@ import tyro
 from pipelines.config import BuildConfig
 from pipelines.export_config import ExportOptions, PysklOptions
 from pipelines.plan_options import PlanOptions
+from pipelines.pose_eval import PoseEvalOptions
 from pipelines.preview_config import PreviewConfig
+from pose.assets import MEDIAPIPE_POSE
 from schemas.errors import ConfigError, PrepError
 
 DONE, DATA_FAILED, USAGE_ERROR = 0, 1, 2
@@ -75,7 +78,11 @@ class ModelsOptions:
     """Fetch pose models, or list them."""
 
     action: tyro.conf.Positional[Literal["fetch", "list"]]
-    """`fetch` downloads the models that are missing; `list` shows what is there."""
+    """`fetch` puts a model into the cache; `list` shows what is there."""
+    name: tyro.conf.Positional[str] = MEDIAPIPE_POSE
+    """Model to fetch, as `list` names it."""
+    source: Annotated[str, tyro.conf.arg(name="from", metavar="FILE")] = ""
+    """Take the model from this file instead of downloading it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,11 +218,20 @@ def _models(options: ModelsOptions) -> int:
     from pose.assets import fetch_asset, list_assets
 
     if options.action == "fetch":
-        for row in list_assets():
-            fetch_asset(row.asset.name, progress=_say)
+        source = Path(options.source).expanduser() if options.source else None
+        fetch_asset(options.name, source=source, progress=_say)
     for row in list_assets():
-        state = str(row.path) if row.is_fetched else "not fetched; run: perfnet-prep models fetch"
+        command = f"perfnet-prep models fetch {row.asset.name}"
+        state = str(row.path) if row.is_fetched else f"not fetched; run: {command}"
         _say(f"{row.asset.name} {row.asset.version} ({row.asset.licence}): {state}")
+    return DONE
+
+
+def _pose_eval(options: PoseEvalOptions) -> int:
+    from pipelines.pose_eval import evaluate_backend
+
+    scores = evaluate_backend(options)
+    _say(scores.json() if options.json else scores.text())
     return DONE
 
 
@@ -273,11 +289,12 @@ COMMANDS = {
     "show": Command(ShowOptions, _show, "print and show what an output holds of one clip"),
     "export": Command(ExportOptions, _export, "write outputs as mmaction2 or PYSKL data sets"),
     "models": Command(ModelsOptions, _models, "fetch or list the pose models"),
+    "pose-eval": Command(PoseEvalOptions, _pose_eval, "measure a pose back end on images of COCO"),
 }
 
 
 def _usage() -> str:
-    lines = [f"  {name:<9}{command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<11}{command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         (
             "usage: perfnet-prep COMMAND ...\n",

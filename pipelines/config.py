@@ -152,10 +152,18 @@ class BuildConfig:
         )
         settings: dict[str, Any] = {name: values[name] for name in names}
         settings["modalities"] = sorted(self.modalities)
-        # Not where the model lies: its hash is part of every shard's key.
-        settings["pose"] = {k: v for k, v in values["pose"].items() if k not in ("model", "poses")}
+        settings["pose"] = self._pose_settings()
         settings["schema_version"] = SCHEMA_VERSION
         return settings
+
+    def _pose_settings(self) -> dict[str, Any]:
+        """Options of the back end that is used, but for where its models lie.
+
+        The hash of the models is part of every shard's key.
+        """
+        places = ("model", "detector", "estimator")
+        values = asdict(self.pose.limited())
+        return {k: v for k, v in values[self.pose_backend].items() if k not in places}
 
     def content_hash(self) -> str:
         """Return a short hash of `content_settings`, the `config_hash` of the records."""

@@ -13,7 +13,7 @@ from pipelines.config import BuildConfig
 from pipelines.kept_clip import read_kept_clip
 from pipelines.plan import ClipTask
 from pipelines.process_clip import ClipProcessor, ProcessedClip
-from pose.mediapipe_backend import block_tensorflow_import
+from pose.backends.mediapipe import block_tensorflow_import
 from schemas.clip_record import Provenance
 from schemas.errors import RecordError
 from schemas.outcome import Outcome

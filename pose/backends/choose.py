@@ -1,17 +1,19 @@
 """Choose a pose back end by name."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from pose.assets import MEDIAPIPE_POSE, require_asset
+from pose.backends.mediapipe import MediaPipeBackend, MediaPipeConfig
+from pose.backends.movenet import MoveNetBackend, MoveNetConfig
+from pose.backends.onnx import OnnxBackend, OnnxConfig
+from pose.backends.precomputed import PrecomputedBackend, PrecomputedConfig
 from pose.estimator import PoseBackend
-from pose.mediapipe_backend import MediaPipeBackend, MediaPipeConfig
-from pose.precomputed import PrecomputedBackend, PrecomputedConfig
 from schemas.errors import ConfigError
 
-PoseBackendName = Literal["mediapipe", "precomputed"]
-"""mediapipe = estimate poses; precomputed = read poses that were estimated elsewhere."""
+PoseBackendName = Literal["mediapipe", "onnx", "movenet", "precomputed"]
+"""precomputed reads poses that were estimated elsewhere; the others estimate them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,10 +24,34 @@ class PoseConfig:
     """MediaPipe pose landmarker bundle (.task); the fetched one if not given."""
     poses: Path | None = None
     """PYSKL / mmaction2 pickle, JSON file, or folder of one JSON file per video to read."""
+    max_people: int | None = None
+    """Most people per frame, the best ones, whatever the back end; its own limit if not given."""
     mediapipe: MediaPipeConfig = field(default_factory=MediaPipeConfig)
     """Options of the MediaPipe back end."""
+    onnx: OnnxConfig = field(default_factory=OnnxConfig)
+    """Options of models in ONNX files."""
+    movenet: MoveNetConfig = field(default_factory=MoveNetConfig)
+    """Options of MoveNet."""
     precomputed: PrecomputedConfig = field(default_factory=PrecomputedConfig)
     """Options of poses that are read."""
+
+    def __post_init__(self) -> None:
+        if self.max_people is not None and self.max_people < 1:
+            raise ConfigError(f"max_people must be >= 1, got {self.max_people}")
+
+    def limited(self) -> "PoseConfig":
+        """Return the options with `max_people` as the limit of every back end."""
+        most = self.max_people
+        if most is None:
+            return self
+        tiling = replace(self.mediapipe.tiling, max_people=most)
+        return replace(
+            self,
+            mediapipe=replace(self.mediapipe, tiling=tiling),
+            onnx=replace(self.onnx, follow=replace(self.onnx.follow, max_people=most)),
+            movenet=replace(self.movenet, follow=replace(self.movenet.follow, max_people=most)),
+            precomputed=replace(self.precomputed, max_people=most),
+        )
 
 
 def make_backend(name: PoseBackendName, config: PoseConfig) -> PoseBackend:
@@ -39,6 +65,7 @@ def make_backend(name: PoseBackendName, config: PoseConfig) -> PoseBackend:
         ConfigError: If the model was not fetched, the poses cannot be read, or poses are given
             to a back end that does not read them.
     """
+    config = config.limited()
     if name == "precomputed":
         if config.poses is None:
             raise ConfigError("pose.poses must be a file or folder for pose_backend precomputed")
@@ -48,5 +75,9 @@ def make_backend(name: PoseBackendName, config: PoseConfig) -> PoseBackend:
             f"pose.poses must not be given for pose_backend {name}, got {config.poses}; "
             "choose --pose-backend precomputed to read it"
         )
+    if name == "onnx":
+        return OnnxBackend(config.onnx)
+    if name == "movenet":
+        return MoveNetBackend(config.movenet)
     model_path = config.model if config.model is not None else require_asset(MEDIAPIPE_POSE)
     return MediaPipeBackend(model_path, config.mediapipe)
