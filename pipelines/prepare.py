@@ -15,6 +15,7 @@ from pipelines.plan import Plan, plan_shards
 from pipelines.reuse import open_old_output, plan_reuse
 from pipelines.video_folder import VideoFolder, list_videos
 from pose.backends import make_backend
+from pose.measured import describe_estimator
 from schemas.annotations.label_map_file import read_label_map
 from schemas.annotations.read import read_annotations
 from schemas.annotations.text_files import LocalTextFiles, TextFiles
@@ -52,6 +53,8 @@ def prepare_run(config: BuildConfig) -> PreparedRun:
     _check_paths(config)
     _check_gpu_engine(config)
     pose_model = _describe_pose_model(config)
+    if pose_model and config.pose_backend != "precomputed":
+        _LOGGER.warning("%s", describe_estimator(*pose_model.split()))
     videos = _list_videos(config)
     table = _read_table(config, videos)
     old = open_old_output(config) if config.reuse else None

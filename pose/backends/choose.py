@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 from pose.assets import MEDIAPIPE_POSE, require_asset
 from pose.backends.mediapipe import MediaPipeBackend, MediaPipeConfig
@@ -24,7 +26,7 @@ class PoseConfig:
     """MediaPipe pose landmarker bundle (.task); the fetched one if not given."""
     poses: Path | None = None
     """PYSKL / mmaction2 pickle, JSON file, or folder of one JSON file per video to read."""
-    max_people: int | None = None
+    max_people: Annotated[int | None, arg(aliases=["--max-people"])] = None
     """Most people per frame, the best ones, whatever the back end; its own limit if not given."""
     mediapipe: MediaPipeConfig = field(default_factory=MediaPipeConfig)
     """Options of the MediaPipe back end."""

@@ -102,6 +102,11 @@ class MediaPipeBackend:
         """Return an estimator without tracks; it uses the model of this back end."""
         return TiledPoseEstimator(self.detect, self._config.tiling, follow=self.detect_known)
 
+    @property
+    def tiling(self) -> TilingConfig:
+        """Where and how often people are searched for."""
+        return self._config.tiling
+
     def detect(self, frame: npt.NDArray[np.uint8]) -> FramePoses:
         """Find people in one image.
 

@@ -17,6 +17,7 @@ from pose.following_estimator import FollowConfig, FollowingEstimator, Keypoints
 from pose.model_spec import SpecName
 from pose.one_stage import EveryFrameEstimator
 from pose.onnx_model import OnnxProvider
+from pose.person_boxes import PersonBoxes
 from pose.tensorflow_model import Infer, hash_model, load_model
 from pose.tiling import cut_square, square_around
 from schemas.errors import ConfigError
@@ -83,7 +84,7 @@ class MoveNetBackend:
         if config.kind == "single-pose":
             place = locate_model("pose.movenet.detector", config.detector, config.detector_spec)
             self._detector = OnnxDetector(*place, config.provider, config.boxes)
-            parts.append(f"{self._detector.model_hash} {self._detector.spec}")
+            parts.append(f"{self._detector.model_hash} {self._detector.spec.head}")
         self.model_hash = hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def start_clip(self, request: PoseRequest) -> ClipPoseEstimator:  # noqa: ARG002 - protocol
@@ -91,6 +92,21 @@ class MoveNetBackend:
         if self._detector is None:
             return EveryFrameEstimator(self.find_people, self._config.follow)
         return FollowingEstimator(self._detector.find, self.estimate_keypoints, self._config.follow)
+
+    @property
+    def follow(self) -> FollowConfig:
+        """How people are followed, and whom to keep."""
+        return self._config.follow
+
+    def find_boxes(self, frame: npt.NDArray[np.uint8]) -> PersonBoxes:
+        """Return the boxes of the people in uint8 [H, W, 3] RGB.
+
+        Raises:
+            ConfigError: If the model finds all people of a frame without a detector.
+        """
+        if self._detector is None:
+            raise ConfigError(f"back end {self.name} has no detector with a model of this kind")
+        return self._detector.find(frame)
 
     def estimate_keypoints(
         self, frame: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]

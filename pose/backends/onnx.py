@@ -121,9 +121,9 @@ class OnnxBackend:
         self.model_hash = self._hash()
 
     def _hash(self) -> str:
-        parts = [f"{self._model.model_hash} {self._spec}"]
+        parts = [f"{self._model.model_hash} {self._spec.head}"]
         if self._detector is not None:
-            parts.append(f"{self._detector.model_hash} {self._detector.spec}")
+            parts.append(f"{self._detector.model_hash} {self._detector.spec.head}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def start_clip(self, request: PoseRequest) -> ClipPoseEstimator:  # noqa: ARG002 - protocol
@@ -131,6 +131,21 @@ class OnnxBackend:
         if self._detector is None:
             return EveryFrameEstimator(self.find_people, self._config.follow)
         return FollowingEstimator(self._detector.find, self.estimate_keypoints, self._config.follow)
+
+    @property
+    def follow(self) -> FollowConfig:
+        """How people are followed, and whom to keep."""
+        return self._config.follow
+
+    def find_boxes(self, frame: npt.NDArray[np.uint8]) -> PersonBoxes:
+        """Return the boxes of the people in uint8 [H, W, 3] RGB.
+
+        Raises:
+            ConfigError: If the model finds all people of a frame without a detector.
+        """
+        if self._detector is None:
+            raise ConfigError(f"back end {self.name} has no detector with a model of this kind")
+        return self._detector.find(frame)
 
     def estimate_keypoints(
         self, frame: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]

@@ -16,6 +16,8 @@ BUILD_OPTIONS = {
     *("--pose-storage", "--follow-links", "--reuse"),
     *("--clip-cpu-seconds", "--clip-memory-mib"),
     *("--decode.fps", "--decode.short-side", "--decode.decoder", "--flow.bound-px"),
+    *("--pose.max-people", "--max-people", "--pose.onnx.detector", "--pose.onnx.estimator"),
+    *("--pose.onnx.detector-spec", "--pose.onnx.estimator-spec", "--pose.onnx.provider"),
     *("--pose.poses", "--pose.model", "--render.background", "--render.marker"),
     *("--render.colors", "--render.ratio-aware", "--jpeg.rgb-quality"),
 }
@@ -31,6 +33,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     commands = ("build", "verify", "stats", "report", "preview", "show", "export", "models")
+    commands += ("pose-eval",)
     assert all(f"  {command} " in text for command in commands)
 
 
@@ -43,6 +46,9 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (["build", "--datset", "ucf101"], "--dataset"),
         (["verify"], "Required options"),
         (["models", "fetsh"], "invalid choice 'fetsh'"),
+        (["models", "fetch", "nosuch"], "asset must be one of mediapipe-pose-full"),
+        (["models", "fetch", "yolox-nano", "--from", "nowhere"], "--from must be a readable file"),
+        (["pose-eval"], "Required options"),
     ],
 )
 def test_typo_ends_with_status_2_and_says_what_is_expected(
@@ -83,6 +89,7 @@ def _build(tmp_path: Path, **options: str) -> list[str]:
         ({"videos": "nowhere"}, "videos must be an existing folder, got nowhere"),
         ({"label_map": "nowhere.txt"}, "label_map must be a readable UTF-8 file"),
         ({"pose_backend": "precomputed", "modalities": "pose"}, "pose.poses must be a file"),
+        ({"pose.max_people": "0"}, "max_people must be >= 1, got 0"),
         (
             {"pose.model": "rows.csv", "modalities": "pose"},
             "pose.model must be a MediaPipe .task bundle, got another file, rows.csv",

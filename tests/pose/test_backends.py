@@ -19,7 +19,7 @@ def test_mediapipe_takes_a_model_from_a_path(tmp_path: Path) -> None:
 
 def test_mediapipe_needs_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERFNET_PREP_CACHE", str(tmp_path))
-    with pytest.raises(ConfigError, match="run `perfnet-prep models fetch`"):
+    with pytest.raises(ConfigError, match="run `perfnet-prep models fetch mediapipe-pose-full`"):
         make_backend("mediapipe", PoseConfig())
 
 
