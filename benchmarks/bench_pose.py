@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ConfigError as error:
             sys.stderr.write(f"{case}: left out ({error})\n")
             continue
+        sys.stderr.write(f"{case}: {scores.text()}\n")
         figures = measure_clips(name, config, clips)
         report[case] = {"scores": asdict(scores), "clips": asdict(figures)}
         sys.stderr.write(f"{case}: {json.dumps(report[case])}\n")

@@ -163,7 +163,10 @@ class BuildConfig:
         """
         places = ("model", "detector", "estimator")
         values = asdict(self.pose.limited())
-        return {k: v for k, v in values[self.pose_backend].items() if k not in places}
+        settings = {k: v for k, v in values[self.pose_backend].items() if k not in places}
+        if self.pose.smooth:
+            settings["smooth"] = values["one_euro"]
+        return settings
 
     def content_hash(self) -> str:
         """Return a short hash of `content_settings`, the `config_hash` of the records."""

@@ -21,6 +21,7 @@ from pipelines.plan import ClipTask
 from pipelines.system_errors import is_out_of_room
 from pose.backends import make_backend
 from pose.estimator import ClipPoseEstimator, PoseBackend, PoseRequest
+from pose.smoothing import SmoothedEstimator
 from schemas.clip_record import ClipRecord, Provenance
 from schemas.errors import RecordError
 from schemas.outcome import Outcome
@@ -128,6 +129,8 @@ class ClipProcessor:
                 if estimator is None and run.needs_estimator:
                     request = _pose_request(task, decoder, window[0])
                     estimator = self._pose_backend.start_clip(request)
+                    if self._config.pose.smooth:
+                        estimator = SmoothedEstimator(estimator, self._config.pose.one_euro)
                 run.add_window(window, self._flow_engine if run.needs_flow else None, estimator)
             run.finish()
             truncation = decoder.truncation()

@@ -12,6 +12,7 @@ from pose.backends.movenet import MoveNetBackend, MoveNetConfig
 from pose.backends.onnx import OnnxBackend, OnnxConfig
 from pose.backends.precomputed import PrecomputedBackend, PrecomputedConfig
 from pose.estimator import PoseBackend
+from pose.smoothing import OneEuroConfig
 from schemas.errors import ConfigError
 
 PoseBackendName = Literal["mediapipe", "onnx", "movenet", "precomputed"]
@@ -28,6 +29,10 @@ class PoseConfig:
     """PYSKL / mmaction2 pickle, JSON file, or folder of one JSON file per video to read."""
     max_people: Annotated[int | None, arg(aliases=["--max-people"])] = None
     """Most people per frame, the best ones, whatever the back end; its own limit if not given."""
+    smooth: bool = False
+    """Smooth keypoints over time (One-Euro filter), so that they do not tremble."""
+    one_euro: OneEuroConfig = field(default_factory=OneEuroConfig)
+    """How much `smooth` smooths."""
     mediapipe: MediaPipeConfig = field(default_factory=MediaPipeConfig)
     """Options of the MediaPipe back end."""
     onnx: OnnxConfig = field(default_factory=OnnxConfig)
