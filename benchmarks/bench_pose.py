@@ -42,6 +42,7 @@ from pose.followed_person import mean_seen_score
 from pose.oks import suppress_duplicates
 from pose.tiled_estimator import search_squares
 from pose.tiling import detect_in_squares
+from pose.track import Tracker, TrackerConfig
 from schemas.errors import ConfigError, RecordError
 from schemas.pose_sequence import PoseSequence
 from video.decode import DecodeConfig, open_clip
@@ -241,7 +242,7 @@ def _naive(backend: OnnxBackend | MoveNetBackend, clip: Clip, moved: float) -> P
     """Every frame on its own; boxes moved at random by a part of their size."""
     random = np.random.default_rng(0)
     follow = backend.follow
-    frames = []
+    frames, tracker = [], Tracker(TrackerConfig())
     for frame in clip[0]:
         found = backend.find_boxes(frame)
         sides = np.tile(found.boxes[:, 2:] - found.boxes[:, :2], 2)
@@ -252,9 +253,7 @@ def _naive(backend: OnnxBackend | MoveNetBackend, clip: Clip, moved: float) -> P
         sure = np.array([mean_seen_score(each) for each in scores], np.float32) * found.scores
         poses = FramePoses(keypoints=points, scores=scores, boxes=boxes, box_scores=sure)
         poses = poses.select(np.flatnonzero(sure >= follow.min_person_score)[: follow.max_people])
-        frames.append(
-            TrackedPoses(poses=poses, track_ids=np.arange(poses.num_people, dtype=np.int32))
-        )
+        frames.append(TrackedPoses(poses=poses, track_ids=tracker.update(poses)))
     return stack_frames(frames)
 
 
@@ -263,15 +262,13 @@ def _tile_everything(backend: MediaPipeBackend, clip: Clip) -> PoseSequence:
     tiling = backend.tiling
     height, width = clip[0].shape[1:3]
     squares = search_squares(tiling, width=width, height=height)
-    frames = []
+    frames, tracker = [], Tracker(TrackerConfig())
     for frame in clip[0]:
         found = detect_in_squares(frame, squares, backend.detect)
         strong = found.select(np.flatnonzero(found.box_scores >= tiling.min_person_score))
         poses = suppress_duplicates(strong, threshold=tiling.duplicate_oks)
         poses = poses.select(list(range(min(poses.num_people, tiling.max_people))))
-        frames.append(
-            TrackedPoses(poses=poses, track_ids=np.arange(poses.num_people, dtype=np.int32))
-        )
+        frames.append(TrackedPoses(poses=poses, track_ids=tracker.update(poses)))
     return stack_frames(frames)
 
 

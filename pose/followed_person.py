@@ -12,6 +12,8 @@ from pose.person_boxes import PersonBoxes
 _SEEN_SCORE = 0.2  # keypoints below do not count in the score of a person
 _SAME_BOX_IOU = 0.3  # least overlap of a detection with a person who is known
 _DRIFTED_IOU = 0.5  # a followed box that overlaps less with the detection is replaced by it
+_LEAST_SPREAD_PX = 1.0  # keypoints closer together do not say how a person grows
+_MOST_GROWTH = 0.1  # of a box in one frame
 _LEAST_SHARED = 4  # keypoints that say how a person has moved
 
 
@@ -90,7 +92,9 @@ def carry_box(
         return box
     spread_before = float(np.linalg.norm(before - before.mean(axis=0), axis=1).mean())
     spread_after = float(np.linalg.norm(after - after.mean(axis=0), axis=1).mean())
-    growth = np.clip(spread_after / max(spread_before, 1.0), 0.9, 1.1)
+    growth = 1.0
+    if spread_before >= _LEAST_SPREAD_PX:
+        growth = float(np.clip(spread_after / spread_before, 1 - _MOST_GROWTH, 1 + _MOST_GROWTH))
     shift = np.median(after - before, axis=0)
     centre = (box[:2] + box[2:]) / 2 + shift
     half = (box[2:] - box[:2]) / 2 * growth
