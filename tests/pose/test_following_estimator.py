@@ -133,12 +133,18 @@ def test_results_do_not_depend_on_where_windows_are_cut(cuts: tuple[int, ...]) -
         np.testing.assert_array_equal(getattr(whole, name), getattr(pieces, name))
 
 
-def test_the_crop_of_a_still_person_does_not_tremble_with_its_box() -> None:
+def test_the_crop_of_a_still_person_does_not_tremble_with_box_or_pose() -> None:
     class Trembling(World):
         def find(self, frame: npt.NDArray[np.uint8]) -> PersonBoxes:
             found = super().find(frame)
             moved = found.boxes + np.float32(2 * (self.searches % 3) - 2)
             return PersonBoxes(boxes=moved, scores=found.scores)
+
+        def estimate(
+            self, frame: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]
+        ) -> Keypoints:
+            points, scores = super().estimate(frame, boxes)
+            return points + np.float32(self.searches % 2), scores
 
     world = Trembling()
     run(world, STILL, detect_every=1)
