@@ -200,6 +200,8 @@ def table(report: dict[str, dict[str, dict[str, float]]]) -> str:
     ]
     for case, each in report.items():
         clips = each["clips"]
+        if np.isnan(clips["naive_noise"]):
+            continue  # not compared
         shares = ("differs_from_every_frame", "differs_from_naive", "naive_noise")
         lines.append(f"| {case} | " + " | ".join(f"{100 * clips[s]:.1f} %" for s in shares) + " |")
     return "\n".join(lines) + "\n"
