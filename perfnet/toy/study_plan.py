@@ -152,13 +152,16 @@ def plan_of(preset: PresetName, backbone: Backbone = "r3d50g") -> StudyPlan:
         )  # fmt: skip
     if preset == "reduced":
         return StudyPlan(
-            toy=ToyConfig(seed=EVALUATION_SEED, val_per_class=0, formats=("parquet",)),
+            toy=ToyConfig(
+                seed=EVALUATION_SEED, train_per_class=20, val_per_class=0, pixel_noise=100.0,
+                formats=("parquet",),
+            ),
             seeds=tuple(range(5)),
             runs=("RGB", "Flow", "Pose", "SL", "UL"),
             weights=(12 / 600,),
-            epochs=30,
+            epochs=60,
             model=model,
-        )
+        )  # fmt: skip
     return StudyPlan(
         toy=ToyConfig(
             seed=EVALUATION_SEED, num_classes=3, train_per_class=32, val_per_class=0,

@@ -45,7 +45,13 @@ def evaluation_shards(plan: StudyPlan, output: Path, split: Split) -> Path:
 
 
 def train_seed(
-    plan: StudyPlan, output: Path, seed: int, *, weight: float, workers: int
+    plan: StudyPlan,
+    output: Path,
+    seed: int,
+    *,
+    split: Split = "test",
+    weight: float,
+    workers: int,
 ) -> SeedPredictions:
     """Make every training of a seed that is not finished yet.
 
@@ -53,10 +59,11 @@ def train_seed(
         plan: What to train.
         output: Folder of the study.
         seed: Draws the training clips, the initial weights and the order.
+        split: What it is measured on.
         weight: Distillation weight.
         workers: Loader processes.
     """
-    trainings = _Trainings(plan, output, seed, split="test", workers=workers)
+    trainings = _Trainings(plan, output, seed, split=split, workers=workers)
     return {name: trainings.predictions(name, weight) for name in plan.runs}
 
 
