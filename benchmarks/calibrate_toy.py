@@ -46,7 +46,7 @@ def calibration_plan(preset: StudyPlan, *, train_per_class: int, pixel_noise: fl
 
 def main(argv: Sequence[str]) -> int:
     """Print validation accuracy by number of training clips and seed."""
-    parser = argparse.ArgumentParser(description="Measure RGB alone with fewer or more training clips.")
+    parser = argparse.ArgumentParser(description="Measure RGB alone.")
     parser.add_argument("--preset", choices=("reduced", "full"), default="reduced")
     parser.add_argument("--train-per-class", type=int, nargs="+", default=[20])
     parser.add_argument("--pixel-noise", type=float, default=100.0)

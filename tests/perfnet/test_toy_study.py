@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.calibrate_toy import calibration_plan
 from perfnet.evaluation.evaluate import predict
 from perfnet.evaluation.predictions import load_predictions
 from perfnet.models.registry import ModelConfig
@@ -65,6 +66,15 @@ def test_spread_is_that_of_a_sample() -> None:
     assert spread_of([4.0]) == (4, 0)
 
 
+def test_calibration_trains_rgb_alone_for_as_many_steps_as_the_study() -> None:
+    preset = plan_of("reduced")
+    plan = calibration_plan(preset, train_per_class=40, pixel_noise=50.0)
+    assert plan.runs == ("RGB",)
+    assert plan.steps == preset.steps
+    assert (plan.toy.train_per_class, plan.toy.pixel_noise) == (40, 50.0)
+    assert (plan.toy.val_per_class, plan.toy.test_per_class) == (25, 0), "test clips stay unseen"
+
+
 @pytest.mark.parametrize("preset", ["smoke", "reduced", "full"])
 def test_no_preset_mirrors_labels_that_tell_left_from_right(preset: str) -> None:
     plan = plan_of(preset)  # type: ignore[arg-type]
@@ -73,7 +83,7 @@ def test_no_preset_mirrors_labels_that_tell_left_from_right(preset: str) -> None
 
 
 def test_presets_have_the_size_they_state() -> None:
-    assert plan_of("reduced").steps == 675
+    assert plan_of("reduced").steps == 450
     assert plan_of("full").steps == 3000
     assert plan_of("full").runs == tuple(RUNS)
     assert len({folder_of(name) for name in RUNS}) == len(RUNS)
