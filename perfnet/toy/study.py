@@ -63,7 +63,9 @@ def run_study(plan: StudyPlan, output: Path, *, workers: int = 0) -> dict[str, A
         evaluation_shards(plan, output, "test")
         weight = choose_weight(plan, output, workers=workers)
     seeds: dict[int, SeedPredictions] = {}
-    for seed in plan.seeds:
+    for seed in (*plan.seeds, *plan.seeds):  # again, for those that others have finished meanwhile
+        if seed in seeds:
+            continue
         with claim(output / f"seed-{seed}.lock", wait=False) as is_ours:
             if is_ours:
                 seeds[seed] = train_seed(plan, output, seed, weight=weight, workers=workers)

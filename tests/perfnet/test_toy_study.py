@@ -1,6 +1,8 @@
 """The study: tests with known answers, and its mechanics on a handful of clips."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from benchmarks.calibrate_toy import calibration_plan
 from perfnet.evaluation.evaluate import predict
 from perfnet.evaluation.predictions import load_predictions
 from perfnet.models.registry import ModelConfig
-from perfnet.toy import study_runs
+from perfnet.toy import study, study_runs
 from perfnet.toy.config import ToyConfig
 from perfnet.toy.paired_tests import holm, mcnemar_p, sign_flip_p, spread_of
 from perfnet.toy.study import main, run_study
@@ -152,9 +154,8 @@ def test_loss_of_flow_and_pose_falls_within_the_smoke_run(output: Path) -> None:
         events = EventAccumulator(str(log)).Reload().Scalars("train/cross_entropy")
         losses = [event.value for event in events]
         assert len(losses) >= 6
-        assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3]), (
-            name
-        )  # single batches go up and down
+        first, last = np.mean(losses[:3]), np.mean(losses[-3:])  # single batches go up and down
+        assert last < 0.8 * first, name
 
 
 @pytest.mark.slow
@@ -172,6 +173,27 @@ def test_one_seed_is_never_significant(output: Path) -> None:
     assert text == to_markdown(results)
     assert "No difference can be significant at 0.05." in text
     assert "| RGB+Flow+Pose |" in text
+
+
+@pytest.mark.slow
+def test_who_ends_last_takes_in_what_others_have_finished_meanwhile(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = []
+
+    @contextmanager
+    def claim_once_refused(path: Path, *, wait: bool) -> Iterator[bool]:
+        is_first = path.name == "seed-0.lock" and not refused
+        if is_first:
+            refused.append(path)
+            yield False
+            return
+        with study_runs.claim(path, wait=wait) as granted:
+            yield granted
+
+    monkeypatch.setattr(study, "claim", claim_once_refused)
+    assert run_study(TINY, output) is not None
+    assert refused
 
 
 @pytest.mark.slow
