@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from perfnet.data.augment import ViewConfig
     from perfnet.data.collate import ClipBatch, collate_clips, to_model_input
+    from perfnet.data.loader import load_batches
     from perfnet.data.order import OrderConfig, ShuffledBatches
     from perfnet.data.shard_dataset import ClipSample, SampleKey, ShardDataset
 
@@ -18,6 +19,7 @@ _HOMES = {
     "ShuffledBatches": "perfnet.data.order",
     "ViewConfig": "perfnet.data.augment",
     "collate_clips": "perfnet.data.collate",
+    "load_batches": "perfnet.data.loader",
     "to_model_input": "perfnet.data.collate",
 }
 
@@ -30,6 +32,7 @@ __all__ = [
     "ShuffledBatches",
     "ViewConfig",
     "collate_clips",
+    "load_batches",
     "to_model_input",
 ]
 

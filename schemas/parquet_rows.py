@@ -1,7 +1,7 @@
 """ClipRecord as one Parquet row that Hugging Face `datasets`, DuckDB and pandas read as it is."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -171,27 +171,33 @@ def columns_of(streams: Collection[Stream]) -> list[str]:
 
 
 def read_row(
-    table: pa.Table, index: int, *, streams: Collection[Stream], frames: Sequence[int] | None
+    table: pa.Table,
+    index: int,
+    *,
+    frames: Sequence[int] | None,
+    images: Mapping[str, Sequence[bytes]],
 ) -> ClipRecord:
-    """Return one clip of a table that has at least `columns_of(streams)`.
+    """Return one clip of a table; streams whose columns it lacks are absent from the record.
 
     Only the frames asked for are taken out of Arrow's memory.
 
     Args:
-        table: Rows of a shard.
+        table: Rows of a shard with all columns but those of streams, at least.
         index: Row of the table.
-        streams: Streams to take; the others are absent from the record.
         frames: Indices of the frames to take, in any order; None = all.
+        images: Images of these frames by column, for columns that are not in the table.
 
     Raises:
         RecordError: If its streams differ in length.
         ShardError: If the clip does not have the frames asked for.
     """
     row: dict[str, Any] = dict.fromkeys(_FIELDS)
-    for name in columns_of(streams):
+    for name in table.column_names:
         value = table.column(name)[index]
         is_by_frame = name in _BY_FRAME and value.is_valid
         row[name] = _take(value.values, frames, name) if is_by_frame else value.as_py()
+    for name, jpegs in images.items():
+        row[name] = [{"bytes": jpeg} for jpeg in jpegs]
     return from_parquet_row(row)
 
 

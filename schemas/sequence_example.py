@@ -7,6 +7,7 @@ Garden expect. Regions are normalised to 0..1; keypoints also stand in pixels in
 
 from collections.abc import Collection, Iterable, Sequence
 from math import prod
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,28 @@ from schemas.example_proto import FeatureList, SequenceExample
 from schemas.message_pieces import Pieces, field, image_list, joined, whole
 from schemas.pose_sequence import PoseSequence, empty_pose_sequence
 from schemas.skeleton import KEYPOINT_NAMES, NUM_KEYPOINTS
+from schemas.wire_scan import Span, scan_sequence_example
 
 _REGION = "PREDICTED/region"
 _SOURCE = "SOURCE/image"
 _FEATURE_LISTS = SequenceExample.DESCRIPTOR.fields_by_name["feature_lists"].number
+_GRIDS = ("image", "POSE_RENDER/image", "FORWARD_FLOW/image", "POSE/feature")
+"""Prefixes of streams that carry the times of the output grid."""
+_ALWAYS_READ = (
+    *(f"{_SOURCE}/{name}" for name in ("index", "timestamp")),
+    *(f"{prefix}/timestamp" for prefix in _GRIDS),
+)
+_POSE_KEYS = (
+    *(f"{_REGION}/{name}" for name in ("track/index", "label/confidence")),
+    *(f"{name}/feature/floats" for name in ("POSE", "POSE_BOX")),
+)
+"""Feature lists that poses are read from."""
+_IMAGE_KEYS: dict[str, Stream] = {
+    "image/encoded": "rgb",
+    "POSE_RENDER/image/encoded": "pose_overlay",
+    "FORWARD_FLOW/image/encoded": "flow",
+}
+"""Streams by the feature list of their images."""
 _HALF = np.float32(0.5)  # pixel centres are integers: the left edge of the image is at -0.5
 
 
@@ -53,35 +72,65 @@ def sequence_example_pieces(record: ClipRecord) -> Pieces:
     return joined([context, field(_FEATURE_LISTS, joined(entries))])
 
 
-def decode_sequence_example(
-    data: bytes,
-    *,
-    streams: Collection[Stream] | None = None,
-    frames: Sequence[int] | None = None,
-) -> ClipRecord:
+def decode_sequence_example(data: bytes) -> ClipRecord:
     """Return the clip that `encode_sequence_example` stored; grey flow streams are empty.
 
     Args:
         data: The serialised message.
-        streams: Streams to take out of it; None = all that it holds.
+
+    Raises:
+        ShardError: If data is not a SequenceExample, lacks a key or a frame's value.
+        RecordError: If its streams differ in length.
+    """
+    message = _parse(data)
+    lists = _Lists(message.feature_lists.feature_list, None)
+    images = {
+        key: tuple(lists.single_values(key, "bytes_list")) for key in _IMAGE_KEYS if key in lists
+    }
+    return _to_record(_Context(message.context.feature), lists, images)
+
+
+def decode_part(
+    data: bytes | mmap,
+    span: Span,
+    *,
+    streams: Collection[Stream],
+    frames: Sequence[int] | None = None,
+) -> ClipRecord:
+    """Return a part of the clip that `encode_sequence_example` stored, without reading the rest.
+
+    Args:
+        data: Holds the serialised message.
+        span: Where.
+        streams: Streams to take out of it.
         frames: Indices of the frames to take out of it, in any order; None = all.
 
     Raises:
         ShardError: If data is not a SequenceExample, lacks a key, a frame or a frame's value.
         RecordError: If its streams differ in length.
     """
+    image_keys = [key for key, stream in _IMAGE_KEYS.items() if stream in streams]
+    keys = {*_ALWAYS_READ, *(_POSE_KEYS if "poses" in streams else ())}
+    small, images = scan_sequence_example(
+        data, span, keys=keys, image_keys=image_keys, frames=frames
+    )
+    message = _parse(small)
+    lists = _Lists(message.feature_lists.feature_list, frames)
+    return _to_record(_Context(message.context.feature), lists, images)
+
+
+def _parse(data: bytes) -> Any:
     message = SequenceExample()
     try:
         message.ParseFromString(data)
     except DecodeError as error:
         raise ShardError("record must be a SequenceExample, got other bytes") from error
-    context = _Context(message.context.feature)
-    lists = _Lists(message.feature_lists.feature_list, frames)
+    return message
 
-    def images(stream: Stream, key: str) -> tuple[bytes, ...]:
-        is_wanted = streams is None or stream in streams
-        return tuple(lists.single_values(key, "bytes_list")) if is_wanted and key in lists else ()
 
+def _to_record(
+    context: "_Context", lists: "_Lists", images: dict[str, tuple[bytes, ...]]
+) -> ClipRecord:
     indices = context.integers("clip/label/index")
     return ClipRecord(
         clip_id=context.text("example/id"),
@@ -99,11 +148,11 @@ def decode_sequence_example(
         timestamps_us=lists.int_column(_first_present(lists)),
         source_indices=lists.int_column(f"{_SOURCE}/index"),
         source_timestamps_us=lists.int_column(f"{_SOURCE}/timestamp"),
-        rgb=images("rgb", "image/encoded"),
-        pose_overlay=images("pose_overlay", "POSE_RENDER/image/encoded"),
-        flow=images("flow", "FORWARD_FLOW/image/encoded"),
+        rgb=images.get("image/encoded", ()),
+        pose_overlay=images.get("POSE_RENDER/image/encoded", ()),
+        flow=images.get("FORWARD_FLOW/image/encoded", ()),
         flow_bound_px=context.number("FORWARD_FLOW/image/saturation", default=20.0),
-        poses=_read_poses(lists) if streams is None or "poses" in streams else None,
+        poses=_read_poses(lists),
         is_truncated=bool(context.integer("perfnet/is_truncated")),
         provenance=Provenance(
             config_hash=context.text("perfnet/config_hash"),
@@ -280,7 +329,7 @@ def _float_list(rows: Iterable[npt.NDArray[np.float32]]) -> Pieces:
 
 def _first_present(lists: "_Lists") -> str:
     """The key of the output grid: every image and pose stream carries it."""
-    for prefix in ("image", "POSE_RENDER/image", "FORWARD_FLOW/image", "POSE/feature"):
+    for prefix in _GRIDS:
         if f"{prefix}/timestamp" in lists:
             return f"{prefix}/timestamp"
     raise ShardError("record must have an image, flow or pose stream, got none")

@@ -1,8 +1,10 @@
 """Read the records of a finished shard, in either format: all in order, or any one of them."""
 
+import struct
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -11,9 +13,11 @@ import pyarrow.parquet as pq
 
 from schemas.clip_record import ClipRecord, Stream
 from schemas.errors import ShardError
-from schemas.parquet_rows import columns_of, from_parquet_row, read_row
-from schemas.sequence_example import decode_sequence_example
-from schemas.tfrecord import read_record_at, read_records, record_offsets
+from schemas.parquet_pages import ImagePages
+from schemas.parquet_rows import IMAGE_COLUMNS, columns_of, from_parquet_row, read_row
+from schemas.sequence_example import decode_part, decode_sequence_example
+from schemas.tfrecord import find_record, read_records, record_offsets
+from schemas.wire_scan import Span
 
 
 def read_shard(file: BinaryIO, *, name: str) -> Iterator[ClipRecord]:
@@ -37,6 +41,10 @@ def read_shard(file: BinaryIO, *, name: str) -> Iterator[ClipRecord]:
     else:
         for data in read_records(file, name=name):
             yield decode_sequence_example(data)
+
+
+_DAMAGE = (pa.ArrowException, OSError, LookupError, TypeError, ValueError, struct.error)
+_HELD_GROUPS = 32  # of a Parquet shard, without images: some 10 kB for each clip
 
 
 class ShardReader(Protocol):
@@ -88,6 +96,12 @@ class TFRecordShardReader:
         with path.open("rb") as file:
             self._offsets = record_offsets(file, name=path.name)
 
+    @cached_property
+    def _data(self) -> mmap:
+        """The file in memory: no copy is made of the frames that nobody asks for."""
+        with self._path.open("rb") as file:
+            return mmap(file.fileno(), 0, access=ACCESS_READ)
+
     def __len__(self) -> int:
         """Return the number of records."""
         return len(self._offsets)
@@ -97,13 +111,15 @@ class TFRecordShardReader:
     ) -> ClipRecord:
         """Return a record; see `ShardReader.read`."""
         _check_index(index, len(self), self._path)
-        with self._path.open("rb") as file:
-            data = read_record_at(file, self._offsets[index], name=self._path.name)
-        return decode_sequence_example(data, streams=streams, frames=frames)
+        start, end = find_record(self._data, self._offsets[index], name=self._path.name)
+        return decode_part(self._data, Span(start, end), streams=streams, frames=frames)
 
 
 class ParquetShardReader:
-    """Records of a Parquet shard by place; see `ShardReader`. Holds one row group.
+    """Records of a Parquet shard by place; see `ShardReader`.
+
+    Images are taken out of their pages one by one; everything else is read by row group, of which
+    some are held.
 
     Args:
         path: A local file.
@@ -115,7 +131,8 @@ class ParquetShardReader:
             self._parquet = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise ShardError(f"{path.name} must be a Parquet file, got {error}") from error
-        self._held: tuple[int, list[str], pa.Table] | None = None
+        self._pages = ImagePages(path, self._parquet.metadata)
+        self._held: dict[tuple[int, tuple[str, ...]], pa.Table] = {}
 
     @cached_property
     def _group_starts(self) -> list[int]:
@@ -137,18 +154,41 @@ class ParquetShardReader:
         _check_index(index, len(self), self._path)
         group = bisect_right(self._group_starts, index) - 1
         try:
-            table = self._read_group(group, columns_of(streams))
-            place = index - self._group_starts[group]
-            return read_row(table, place, streams=streams, frames=frames)
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            return self._read_row(
+                group, index - self._group_starts[group], columns_of(streams), frames
+            )
+        except _DAMAGE as error:
             place_text = f"record {index} of {self._path.name}"
             raise ShardError(f"{place_text} must be readable, got {error}") from error
 
-    def _read_group(self, group: int, columns: list[str]) -> pa.Table:
-        if self._held is None or self._held[:2] != (group, columns):
-            table = self._parquet.read_row_group(group, columns=columns, use_threads=False)
-            self._held = (group, columns, table)
-        return self._held[2]
+    def _read_row(
+        self, group: int, row: int, columns: list[str], frames: Sequence[int] | None
+    ) -> ClipRecord:
+        paged = [name for name in columns if name in IMAGE_COLUMNS and self._pages.has(group, name)]
+        table = self._read_group(group, tuple(name for name in columns if name not in paged))
+        lengths = table.column("num_frames").to_pylist()
+        if any(self._pages.num_images(group, name) != sum(lengths) for name in paged):
+            table, paged = self._read_group(group, tuple(columns)), []  # some rows have none
+        wanted = range(lengths[row]) if frames is None else frames
+        if wanted and not 0 <= min(wanted) <= max(wanted) < lengths[row]:
+            text = f"{min(wanted)} to {max(wanted)}, got {lengths[row]} frames"
+            raise ShardError(f"record must have the frames {text}")
+        first = sum(lengths[:row])
+        numbers = [first + t for t in wanted]
+        images = {name: self._pages.read(group, name, numbers) for name in paged}
+        return read_row(table, row, frames=frames, images=images)
+
+    def _read_group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
+        held = self._held.get((group, columns))
+        if held is None:
+            if len(self._held) >= _HELD_GROUPS:
+                self._held.pop(next(iter(self._held)))
+            held = self._parquet.read_row_group(group, columns=list(columns), use_threads=False)
+            is_small = not set(columns) & set(IMAGE_COLUMNS)
+            if not is_small:
+                self._held.clear()
+            self._held[group, columns] = held
+        return held
 
 
 def _check_index(index: int, number: int, path: Path) -> None:

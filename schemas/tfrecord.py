@@ -2,9 +2,12 @@
 
 import struct
 from collections.abc import Iterable, Iterator
+from mmap import mmap
 from typing import BinaryIO
 
 import google_crc32c
+import numpy as np
+import numpy.typing as npt
 
 from schemas.errors import ShardError
 
@@ -14,7 +17,7 @@ _MASK_DELTA = 0xA282EAD8
 _MAX_RECORD_BYTES = 1 << 40
 
 
-def masked_crc32c(data: bytes) -> int:
+def masked_crc32c(data: bytes | npt.NDArray[np.uint8]) -> int:
     """Return the CRC-32C of `data`, rotated and offset as TFRecord files store it."""
     return _mask(google_crc32c.value(data))
 
@@ -60,18 +63,31 @@ def read_records(file: BinaryIO, *, name: str) -> Iterator[bytes]:
         index += 1
 
 
-def read_record_at(file: BinaryIO, offset: int, *, name: str) -> bytes:
-    """Return the record that starts at a place of `record_offsets`.
+def find_record(data: mmap, offset: int, *, name: str) -> tuple[int, int]:
+    """Return where the data of a record start and end, with its checksums verified.
+
+    Args:
+        data: A whole file.
+        offset: A place of `record_offsets`.
+        name: Name of the file in error messages.
 
     Raises:
         ShardError: If a checksum is wrong or the file ends inside the record.
     """
-    file.seek(offset)
     place = f"record at byte {offset} of {name}"
-    data = _read_next(file, place)
-    if data is None:
+    data.seek(offset)
+    length = _read_length(data, place)
+    if length is None:
         raise ShardError(f"{place} must exist, got the end of the file")
-    return data
+    start = data.tell()
+    end = start + length
+    tail = data[end : end + _CRC.size]
+    if len(tail) < _CRC.size:
+        raise ShardError(f"{place} must have {length} bytes, got {len(data) - start}")
+    payload = np.frombuffer(data, np.uint8, count=length, offset=start)
+    if _CRC.unpack(tail)[0] != masked_crc32c(payload):
+        raise ShardError(f"{place} must have the stored checksum of its data, got another")
+    return start, end
 
 
 def record_offsets(file: BinaryIO, *, name: str) -> list[int]:
@@ -90,7 +106,7 @@ def record_offsets(file: BinaryIO, *, name: str) -> list[int]:
     return offsets
 
 
-def _read_length(file: BinaryIO, place: str) -> int | None:
+def _read_length(file: BinaryIO | mmap, place: str) -> int | None:
     """Length of the data that follows; None at the end of the file."""
     head = file.read(_LENGTH.size + _CRC.size)
     if not head:

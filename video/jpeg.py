@@ -61,6 +61,15 @@ def decode_rgb_jpeg(data: bytes) -> npt.NDArray[np.uint8]:
     return _decode(data, cv2.IMREAD_COLOR_RGB)
 
 
+def decode_gray_jpeg(data: bytes) -> npt.NDArray[np.uint8]:
+    """Return the brightness of a JPEG file: uint8 [H, W].
+
+    Raises:
+        ValueError: If `data` is not a complete JPEG file.
+    """
+    return _decode(data, cv2.IMREAD_GRAYSCALE)
+
+
 def _decode(data: bytes, flags: int) -> npt.NDArray[np.uint8]:
     if data[:2] != b"\xff\xd8" or data[-2:] != b"\xff\xd9":
         raise ValueError(f"data must be a complete JPEG file, got {len(data)} bytes that are not")

@@ -63,6 +63,11 @@ class ViewConfig:
             )
 
     @property
+    def may_recolor(self) -> bool:
+        """Whether contrast or brightness of some clips are changed."""
+        return self.is_random and (self.contrast > 0 or self.brightness > 0)
+
+    @property
     def may_mirror(self) -> bool:
         """Whether some clips are mirrored."""
         return self.is_random and self.mirror
@@ -88,6 +93,11 @@ class View:
     def is_recolored(self) -> bool:
         """Whether contrast or brightness change anything."""
         return self.contrast != 1.0 or self.brightness != 0.0
+
+    @property
+    def color_offset(self) -> float:
+        """What is added to grey levels that are multiplied by `contrast`."""
+        return 127.5 * (1 - self.contrast) + self.brightness
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

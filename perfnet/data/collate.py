@@ -19,6 +19,10 @@ class ClipBatch(TypedDict, total=False):
     rgb: torch.Tensor
     flow: torch.Tensor
     pose: torch.Tensor
+    contrast: torch.Tensor
+    """float32 [B]."""
+    offset: torch.Tensor
+    """float32 [B]."""
     corrupt: list[str]
     """What was left out, one text per clip."""
 
@@ -37,6 +41,9 @@ def collate_clips(samples: Sequence[ClipSample]) -> ClipBatch:
         "label": torch.tensor([sample["label"] for sample in sound], dtype=torch.int64),
         "corrupt": [sample["corrupt"] for sample in samples if "corrupt" in sample],
     }
+    if sound and "contrast" in sound[0]:
+        for name in ("contrast", "offset"):
+            batch[name] = torch.tensor([sample[name] for sample in sound], dtype=torch.float32)
     if isinstance(samples, ClipSamples) and len(sound) == len(samples):
         batch.update({str(name): rows for name, rows in samples.streams.items()})  # side by side
     else:
@@ -45,18 +52,29 @@ def collate_clips(samples: Sequence[ClipSample]) -> ClipBatch:
 
 
 def to_model_input(
-    codes_bthwc: torch.Tensor, modality: Modality, *, signed: bool = False
+    batch: ClipBatch,
+    modality: Modality,
+    *,
+    signed: bool = False,
+    device: torch.device | str | None = None,
 ) -> torch.Tensor:
-    """Return a stream as a model takes it.
+    """Return a stream as a model takes it, with the contrast and brightness of each clip.
 
     Args:
-        codes_bthwc: uint8 [B, T, H, W, C], on any device.
-        modality: Which stream.
+        batch: From `collate_clips`.
+        modality: Which of its streams.
         signed: Colours from -1 to 1 (S3D) instead of 0 to 1 (R3D). Flow is always signed:
             1 is the bound of the stored flow.
+        device: Where to compute; None = where the batch lies.
 
     Returns:
         float32 [B, C, T, H, W], laid out as channels_last_3d.
     """
+    codes_bthwc = batch[modality].to(device, non_blocking=True)
     clip_bcthw = codes_bthwc.permute(0, 4, 1, 2, 3).float().div_(255)
+    if modality == "rgb" and "contrast" in batch:
+        contrast_b = batch["contrast"].to(clip_bcthw.device)
+        offset_b = batch["offset"].to(clip_bcthw.device).div(255)
+        clip_bcthw.mul_(contrast_b.view(-1, 1, 1, 1, 1)).add_(offset_b.view(-1, 1, 1, 1, 1))
+        clip_bcthw.clamp_(0, 1)
     return clip_bcthw.mul_(2).sub_(1) if signed or modality == "flow" else clip_bcthw

@@ -1,7 +1,6 @@
 """A torch data set over the shards of `perfnet-prep`: one augmented clip per index."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -20,6 +19,7 @@ from perfnet.data.augment import (
     place_crop,
     random_view,
 )
+from perfnet.data.pixel_memory import empty_pixels
 from perfnet.data.shard_folder import open_shard_folder
 from perfnet.data.streams import load_flow, load_rgb, load_rgb_and_pose, load_stored_pose
 from perfnet.modality import Modality, channels_of
@@ -55,11 +55,16 @@ class ClipSample(TypedDict, total=False):
     label: int
     """-1 without a label."""
     rgb: torch.Tensor
-    """uint8 [T, H, W, 3]."""
+    """uint8 [T, H, W, 3], in stored colours: `to_model_input` applies `contrast` and `offset`."""
     flow: torch.Tensor
     """uint8 [T, H, W, 2], codes of (dx, dy); 0 = -bound, 255 = +bound."""
     pose: torch.Tensor
-    """uint8 [T, H, W, 3], frames with poses drawn on them."""
+    """uint8 [T, H, W, 3], frames with poses drawn on them. Frames drawn here have the contrast and
+    brightness of the view already, since the bars must not; frames drawn before have neither."""
+    contrast: float
+    """Factor of the grey levels of `rgb`; absent if the view changes no colours."""
+    offset: float
+    """Added to the grey levels after that."""
     corrupt: str
     """Why the record cannot be read, instead of streams (`on_corrupt="skip"`)."""
 
@@ -182,19 +187,40 @@ class ShardDataset(Dataset[ClipSample]):
         Raises:
             RecordError, ShardError: As for one sample.
         """
-        view = self._view
-        size = (len(keys), view.num_frames, view.height, view.width)
-        streams = {name: _empty_bytes((*size, channels_of(name))) for name in self._modalities}
-        arrays = {name: stream.numpy() for name, stream in streams.items()}
-        samples = []
-        for place, key in enumerate(keys):
-            own = {name: array[place] for name, array in arrays.items()}
-            sample = self._sample(self._key_of(key), own)
+        shapes = self.batch_shapes(len(keys))
+        shared = get_worker_info() is not None
+        streams = {name: empty_pixels(shape, shared=shared) for name, shape in shapes.items()}
+        samples = self.load_into(keys, streams)
+        for place, sample in enumerate(samples):
             if "corrupt" not in sample:
                 rows: Any = {name: stream[place] for name, stream in streams.items()}
                 sample.update(rows)
-            samples.append(sample)
         return ClipSamples(samples, streams)
+
+    def batch_shapes(self, batch_size: int) -> dict[Modality, tuple[int, ...]]:
+        """Return the shape of every stream of a batch: [B, T, H, W, C]."""
+        view = self._view
+        size = (batch_size, view.num_frames, view.height, view.width)
+        return {name: (*size, channels_of(name)) for name in self._modalities}
+
+    def load_into(
+        self, keys: Sequence[int | SampleKey], streams: Mapping[Modality, torch.Tensor]
+    ) -> list[ClipSample]:
+        """Fill streams with samples; return these without their streams.
+
+        Args:
+            keys: As for one sample.
+            streams: uint8, of the shapes of `batch_shapes`, on the CPU. Rows of records that
+                cannot be read hold nothing of use.
+
+        Raises:
+            RecordError, ShardError: As for one sample.
+        """
+        arrays = {name: stream.numpy() for name, stream in streams.items()}
+        return [
+            self._sample(self._key_of(key), {name: rows[place] for name, rows in arrays.items()})
+            for place, key in enumerate(keys)
+        ]
 
     def _key_of(self, key: int | SampleKey) -> SampleKey:
         if isinstance(key, SampleKey):
@@ -210,18 +236,21 @@ class ShardDataset(Dataset[ClipSample]):
         label = int(self._folder.label_indices[key.clip])
         sample = ClipSample(clip_id=clip_id, epoch=key.epoch, label=label)
         try:
-            self._load(key, clip_id, arrays)
+            view = self._load(key, clip_id, arrays)
         except PrepError as error:
             if self._on_corrupt == "error":
                 raise
             sample["corrupt"] = str(error)
+        else:
+            if self._view.may_recolor:
+                sample["contrast"], sample["offset"] = view.contrast, view.color_offset
         return sample
 
     def __getstate__(self) -> dict[str, Any]:
         """Open shards stay in their process."""
         return {**self.__dict__, "_readers": {}}
 
-    def _load(self, key: SampleKey, clip_id: str, arrays: dict[Modality, UInt8]) -> None:
+    def _load(self, key: SampleKey, clip_id: str, arrays: dict[Modality, UInt8]) -> View:
         config, num_frames = self._view, int(self._folder.num_frames[key.clip])
         if config.is_random:
             rng = clip_rng(self._seed, key.epoch, clip_id)
@@ -240,6 +269,7 @@ class ShardDataset(Dataset[ClipSample]):
         if is_short:  # repeat what was decoded once
             for name, array in arrays.items():
                 array[:] = filled[name][inverse]
+        return view
 
     def _load_streams(
         self, record: ClipRecord, view: View, crop: Crop, arrays: dict[Modality, UInt8]
@@ -280,15 +310,6 @@ class ShardDataset(Dataset[ClipSample]):
         if record.clip_id != clip_id:
             raise ShardError(f"shard {shard} must hold {clip_id} at {place}, got {record.clip_id}")
         return record
-
-
-def _empty_bytes(shape: tuple[int, ...]) -> torch.Tensor:
-    """uint8 without content; in memory that a loader process can hand over without a copy."""
-    if get_worker_info() is None:
-        return torch.empty(shape, dtype=torch.uint8)
-    size = math.prod(shape)
-    storage = torch.UntypedStorage._new_shared(size, device="cpu")  # noqa: SLF001 - as torch's own
-    return torch.empty(0, dtype=torch.uint8).set_(storage).resize_(shape)
 
 
 def _streams_of(

@@ -1,8 +1,10 @@
-"""Pixels of each stream of a sample: decode, resize, colour, draw, mirror, crop.
+"""Pixels of each stream of a sample: decode, resize, draw, mirror, crop.
 
 Every function takes the record of exactly the frames that are needed, the view and crop that all
 streams of a sample share, and the array that it fills.
 """
+
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -13,7 +15,7 @@ from renderers.pose import PoseRenderConfig, render_pose
 from schemas.clip_record import ClipRecord
 from schemas.pose_sequence import PoseSequence
 from schemas.skeleton import SWAP_PAIRS
-from video.jpeg import decode_jpeg, decode_rgb_jpeg
+from video.jpeg import decode_gray_jpeg, decode_rgb_jpeg
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -23,16 +25,9 @@ for _left, _right in SWAP_PAIRS:
 
 
 def load_rgb(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
-    """Fill uint8 [T, height, width, 3]: frames with contrast and brightness applied."""
-    mirrored = np.empty_like(crops[0])  # stays in the cache of the processor
+    """Fill uint8 [T, height, width, 3]: frames in the colours in which they are stored."""
     for t, jpeg in enumerate(record.rgb):
-        shown = _cut(_resize(decode_rgb_jpeg(jpeg), crop), crop)
-        if view.is_mirrored:
-            shown = np.asarray(cv2.flip(shown, 1, dst=mirrored), np.uint8)
-        if view.is_recolored:
-            _recolor(shown, view, crops[t])
-        else:
-            crops[t] = shown
+        _put(crops, t, _cut(_resize(decode_rgb_jpeg(jpeg), crop), crop), view)
 
 
 def load_flow(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
@@ -41,13 +36,17 @@ def load_flow(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
     A mirrored frame moves the other way: dx changes its sign. A resized frame moves by more
     pixels: the displacements grow with it.
     """
-    for t, code in enumerate(_flow_codes(record)):
+    unmirrored = np.empty_like(crops[0])  # stays in the cache of the processor
+    for t, images in enumerate(_flow_images(record)):
+        codes = unmirrored if view.is_mirrored else crops[t]
+        shown = [_cut(_resize(image, crop), crop) for image in images]
+        cv2.mixChannels(shown, [codes], [0, 0, 1, 1])
         if crop.scale != 1.0:
-            pixels = (_resize(code, crop).astype(np.float32) - 127.5) * crop.scale + 127.5
-            code = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)  # noqa: PLW2901
-        _put(crops, t, _cut(code, crop), view)
-    if view.is_mirrored:
-        np.subtract(255, crops[..., 0], out=crops[..., 0])
+            pixels = (codes.astype(np.float32) - 127.5) * crop.scale + 127.5
+            codes[:] = np.clip(np.rint(pixels), 0, 255)
+        if view.is_mirrored:
+            codes.view("<u2")[:] ^= 0x00FF  # dx, the low byte: 255 - code
+            cv2.flip(codes, 1, dst=crops[t])
 
 
 def load_stored_pose(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
@@ -82,9 +81,9 @@ def load_rgb_and_pose(
     for t, jpeg in enumerate(record.rgb):
         frame = _resize(decode_rgb_jpeg(jpeg), crop)
         shown = _cut(frame, crop)
-        _recolor(shown, view, shown)  # before drawing: the bars keep their colours
         if rgb is not None:
             _put(rgb, t, shown, view)
+        _recolor(shown, view)  # before drawing: the bars keep their colours
         used = poses.track_ids[t] >= 0
         drawn = render_pose(
             frame,
@@ -121,12 +120,14 @@ def scale_poses(poses: PoseSequence, scale: float) -> PoseSequence:
     )
 
 
-def _flow_codes(record: ClipRecord) -> list[UInt8]:
-    """uint8 [H, W, 2] of each frame, from one 3-channel image or two grey ones."""
+def _flow_images(record: ClipRecord) -> Iterator[tuple[UInt8, ...]]:
+    """The images of each frame: channels 0 and 1 of all its channels in a row are dx and dy."""
     if record.flow:
-        return [np.ascontiguousarray(decode_jpeg(jpeg)[..., :2]) for jpeg in record.flow]
-    pairs = zip(record.flow_x, record.flow_y, strict=True)
-    return [np.dstack((decode_jpeg(dx), decode_jpeg(dy))) for dx, dy in pairs]
+        for jpeg in record.flow:
+            yield (decode_rgb_jpeg(jpeg),)
+    else:
+        for dx, dy in zip(record.flow_x, record.flow_y, strict=True):
+            yield decode_gray_jpeg(dx), decode_gray_jpeg(dy)
 
 
 def _resize(image: UInt8, crop: Crop) -> UInt8:
@@ -150,8 +151,7 @@ def _put(crops: UInt8, t: int, image: UInt8, view: View) -> None:
         crops[t] = image
 
 
-def _recolor(pixels: UInt8, view: View, result: UInt8) -> None:
-    """Change grey levels: contrast about mid-grey, then brightness."""
+def _recolor(pixels: UInt8, view: View) -> None:
+    """Change grey levels in place: contrast about mid-grey, then brightness."""
     if view.is_recolored:
-        offset = 127.5 * (1 - view.contrast) + view.brightness
-        cv2.addWeighted(pixels, view.contrast, pixels, 0.0, offset, dst=result)
+        cv2.addWeighted(pixels, view.contrast, pixels, 0.0, view.color_offset, dst=pixels)

@@ -123,8 +123,8 @@ def _predict_keys(
     ):
         if not batch["clip_id"]:
             continue
-        clip = batch[card.modality].to(device)
-        inputs = to_model_input(clip, card.modality, signed=is_signed(card.model.name))
+        signed = is_signed(card.model.name)
+        inputs = to_model_input(batch, card.modality, signed=signed, device=device)
         with torch.inference_mode():
             logits = model(inputs).float().cpu().tolist()
         rows += zip(batch["clip_id"], batch["label"].tolist(), logits, strict=True)

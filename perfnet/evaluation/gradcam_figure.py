@@ -106,14 +106,14 @@ def _explain(path: Path, config: GradCamConfig, clip: str) -> HeatRow:
     check_labels(card, dataset, config.shards)
     number = dataset.clip_ids.index(clip)
     batch = collate_clips([dataset[SampleKey(number)]])
-    codes = batch[card.modality]
     device = next(network.model.parameters()).device
-    inputs = to_model_input(codes.to(device), card.modality, signed=is_signed(card.model.name))
+    signed = is_signed(card.model.name)
+    inputs = to_model_input(batch, card.modality, signed=signed, device=device)
     wanted = _class_index(config.label, dataset.label_indices[number], card.labels)
     found = class_heat(network.model, inputs, class_index=wanted)
     return HeatRow(
         title=_describe(path, network, found),
-        pictures=stream_pictures(codes[0].numpy(), card.modality),
+        pictures=stream_pictures(batch[card.modality][0].numpy(), card.modality),
         heat=found.heat_thw.numpy(),
     )
 

@@ -80,10 +80,10 @@ class ProbeClips:
         device = next(self._network.model.parameters()).device
         bound_px = flow_bound(shards)
         for batch in load_batches(dataset, batches, workers=self._config.workers):
-            codes = batch[card.modality].to(device)
+            signed = is_signed(card.model.name)
             yield ProbeBatch(
-                to_model_input(codes, card.modality, signed=is_signed(card.model.name)),
-                to_model_input(batch["flow"].to(device), "flow") * bound_px,
+                to_model_input(batch, card.modality, signed=signed, device=device),
+                to_model_input(batch, "flow", device=device) * bound_px,
             )
 
 

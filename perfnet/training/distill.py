@@ -120,9 +120,7 @@ class Teachers:
         outputs = []
         use_bf16 = self._precision == "bf16"
         for model, card in zip(self.models, self.cards, strict=True):
-            inputs = to_model_input(
-                batch[card.modality], card.modality, signed=is_signed(card.model.name)
-            )
+            inputs = to_model_input(batch, card.modality, signed=is_signed(card.model.name))
             autocast = torch.autocast(self._device.type, torch.bfloat16, enabled=use_bf16)
             with torch.no_grad(), autocast:
                 outputs.append(model(inputs).float())

@@ -221,7 +221,7 @@ class _Run:
             for name, value in batch.items()
         }
         modality = self.config.modality
-        inputs = to_model_input(moved[modality], modality, signed=is_signed(self.config.model.name))
+        inputs = to_model_input(moved, modality, signed=is_signed(self.config.model.name))
         if not self.config.channels_last:
             inputs = inputs.contiguous()
         with self.autocast():

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from perfnet import to_model_input
 from perfnet.modality import channels_of
 from perfnet.models.registry import make_model
 from perfnet.training import distill_run
@@ -159,7 +160,7 @@ def test_teachers_see_window_crop_and_mirror_flag_of_the_student(
         network = objective._teachers.models[0]
         network.train()  # the student is in training mode at its first step
         with torch.no_grad():
-            inputs = batch["rgb"].permute(0, 4, 1, 2, 3) / 255
+            inputs = to_model_input(batch, "rgb")
             distances.append(float((network(inputs) - logits_bk).abs().max()))
         return original(logits_bk, batch, labels_b)
 

@@ -161,7 +161,7 @@ def test_views_of_a_clip_are_averaged(checkpoints: dict[str, Path], shards: Path
     for number in range(3):
         codes = dataset[SampleKey(clip, view=number)]["rgb"][None]
         with torch.no_grad():
-            rows.append(network.model(to_model_input(codes, "rgb"))[0].numpy())
+            rows.append(network.model(to_model_input({"rgb": codes}, "rgb"))[0].numpy())
     own = found.logits[found.clip_ids.index("clip-08")]
     np.testing.assert_allclose(own, np.mean(rows, axis=0), atol=1e-5)
     assert np.abs(rows[0] - rows[2]).max() > 1e-4  # the windows do differ

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from perfnet import SampleKey, ShardDataset, ViewConfig, collate_clips, to_model_input
+from perfnet.data.augment import clip_rng, random_view
 from renderers.pose import PoseRenderConfig, render_pose_clip
 from schemas.clip_record import ClipRecord
 from schemas.errors import ConfigError, ShardError
@@ -137,11 +138,49 @@ def test_colors_change_the_frames_but_never_the_bars(shards: Path) -> None:
     varied = _dataset(shards, view=view)
     plain = _dataset(shards, view=dataclasses.replace(view, contrast=0.0, brightness=0.0))
     before, after = plain[SampleKey(8)], varied[SampleKey(8)]
-    assert not torch.equal(before["rgb"], after["rgb"])
+    assert torch.equal(before["rgb"], after["rgb"])
     assert torch.equal(before["flow"], after["flow"])
-    bars = (before["pose"] != before["rgb"]).any(-1) & (after["pose"] != after["rgb"]).any(-1)
+    recolored = before["rgb"] * after["contrast"] + after["offset"]
+    far = (after["pose"] - recolored.clamp(0, 255)).abs() > 1
+    bars = (before["pose"] != before["rgb"]).any(-1) & far.any(-1)
     solid = bars & (before["pose"] == after["pose"]).all(-1)
     assert solid.sum() > 0.5 * bars.sum()  # all but the blended rims
+
+
+def test_contrast_and_brightness_are_applied_to_the_input_of_the_network(
+    shards: Path, records: list[ClipRecord]
+) -> None:
+    view = dataclasses.replace(VIEW, contrast=0.5, brightness=0.3)
+    dataset = _dataset(shards, view=view, modalities=("rgb", "flow"))
+    keys = [SampleKey(clip) for clip in range(4)]
+    batch = collate_clips(dataset.__getitems__(keys))
+    codes = batch["rgb"].permute(0, 4, 1, 2, 3).double()
+    expected = torch.empty_like(codes)
+    for n, key in enumerate(keys):
+        num_frames = _record_of({"clip_id": batch["clip_id"][n]}, records).num_frames
+        drawn = random_view(
+            view, num_frames=num_frames, rng=clip_rng(0, key.epoch, batch["clip_id"][n])
+        )
+        grey = (codes[n] - 127.5) * drawn.contrast + 127.5 + drawn.brightness
+        expected[n] = grey.clamp(0, 255) / 255
+    assert (expected == 0).any()
+    assert (expected == 1).any()
+    got = to_model_input(batch, "rgb")
+    torch.testing.assert_close(got.double(), expected, atol=1e-6, rtol=0)
+    signed = to_model_input(batch, "rgb", signed=True)
+    torch.testing.assert_close(signed.double(), 2 * expected - 1, atol=1e-6, rtol=0)
+    flow = batch["flow"].permute(0, 4, 1, 2, 3) / 127.5 - 1  # keeps its values
+    torch.testing.assert_close(to_model_input(batch, "flow"), flow)
+
+
+def test_view_without_changes_of_colour_carries_none(shards: Path) -> None:
+    central = dataclasses.replace(VIEW, is_random=False)
+    for view in (PLAIN, central):
+        batch = collate_clips([_dataset(shards, view=view)[0]])
+        assert not {"contrast", "offset"} & batch.keys()
+        assert torch.equal(
+            to_model_input(batch, "rgb"), batch["rgb"].permute(0, 4, 1, 2, 3).float() / 255
+        )
 
 
 def test_central_view_is_central_and_unchanged(shards: Path, records: list[ClipRecord]) -> None:
@@ -318,13 +357,13 @@ def test_pickled_data_set_gives_the_same_samples(shards: Path) -> None:
 
 def test_model_input_has_the_stated_range_and_layout() -> None:
     codes = torch.tensor([0, 255], dtype=torch.uint8).repeat(6).reshape(1, 1, 2, 2, 3)
-    plain = to_model_input(codes, "rgb")
+    plain = to_model_input({"rgb": codes}, "rgb")
     assert plain.shape == (1, 3, 1, 2, 2)
     assert plain.is_contiguous(memory_format=torch.channels_last_3d)
     assert (plain.min(), plain.max()) == (0, 1)
-    signed = to_model_input(codes, "rgb", signed=True)
+    signed = to_model_input({"rgb": codes}, "rgb", signed=True)
     assert (signed.min(), signed.max()) == (-1, 1)
-    flow = to_model_input(codes[..., :2], "flow")
+    flow = to_model_input({"flow": codes[..., :2]}, "flow")
     assert (flow.min(), flow.max()) == (-1, 1)
 
 

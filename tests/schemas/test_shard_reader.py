@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from schemas import shard_writer
 from schemas.clip_record import ClipRecord
 from schemas.errors import ShardError
 from schemas.labels import LabelMap
@@ -16,9 +17,10 @@ from schemas.parquet_rows import parquet_schema, to_parquet_row
 from schemas.pose_sequence import PoseSequence
 from schemas.sequence_example import encode_sequence_example
 from schemas.shard_reader import open_shard, read_shard
+from schemas.shard_writer import ParquetShard
 from schemas.tfrecord import frame_record
 
-KINDS = ("x.tfrecord-00000-of-00001", "x-00000-of-00001.parquet")
+KINDS = ("x.tfrecord-00000-of-00001", "x-00000-of-00001.parquet", "own-00000-of-00001.parquet")
 STREAMS = ("rgb", "pose_overlay", "flow", "poses")
 
 
@@ -28,10 +30,22 @@ def records(make_record: Callable[..., ClipRecord]) -> list[ClipRecord]:
 
 
 @pytest.fixture(params=KINDS)
-def shard(request: pytest.FixtureRequest, records: list[ClipRecord], tmp_path: Path) -> Path:
-    """All records in a shard; Parquet in row groups of two."""
+def shard(
+    request: pytest.FixtureRequest,
+    records: list[ClipRecord],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """All records in a shard; Parquet in row groups of two, as Arrow or as a build writes it."""
     path = tmp_path / request.param
-    if path.suffix == ".parquet":
+    if path.name.startswith("own"):
+        monkeypatch.setattr(shard_writer, "ROW_GROUP_BYTES", 2 * records[0].num_image_bytes)
+        with path.open("wb") as file:
+            writer = ParquetShard(file, LabelMap(()))
+            for record in records:
+                writer.write(record)
+            writer.close()
+    elif path.suffix == ".parquet":
         rows = [to_parquet_row(record) for record in records]
         schema = parquet_schema(LabelMap(()))
         table = pa.Table.from_pylist(rows, schema=schema)
@@ -130,3 +144,57 @@ def test_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 not really PAR1")
     with pytest.raises(ShardError, match=r"must be a Parquet file, got"):
         open_shard(path)
+
+
+def test_images_of_a_build_are_read_without_their_column(
+    records: list[ClipRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / KINDS[2]
+    with path.open("wb") as file:
+        writer = ParquetShard(file, LabelMap(()))
+        for record in records:
+            writer.write(record)
+        writer.close()
+    reader = open_shard(path)
+    columns: list[str] = []
+    read = pq.ParquetFile.read_row_group
+
+    def spy(self: pq.ParquetFile, group: int, **options: object) -> pa.Table:
+        columns.extend(options["columns"])  # type: ignore[call-overload]
+        return read(self, group, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", spy)
+    got = reader.read(3, streams=["rgb", "flow"], frames=[6, 0])
+    assert got.rgb == (records[3].rgb[6], records[3].rgb[0])
+    assert got.flow_y == (records[3].flow_y[6], records[3].flow_y[0])
+    assert "num_frames" in columns
+    assert not {"rgb", "flow_x", "flow_y"} & set(columns)
+
+
+def test_clips_without_a_stream_among_others_are_read(
+    records: list[ClipRecord], tmp_path: Path
+) -> None:
+    path = tmp_path / KINDS[2]
+    mixed = [records[0], replace(records[1], pose_overlay=()), records[2]]
+    with path.open("wb") as file:
+        writer = ParquetShard(file, LabelMap(()))
+        for record in mixed:
+            writer.write(record)
+        writer.close()
+    reader = open_shard(path)
+    for index, record in enumerate(mixed):
+        assert (
+            reader.read(index, streams=["pose_overlay", "rgb"]).pose_overlay == record.pose_overlay
+        )
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\x0b", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x0a\x7f"]
+)
+def test_record_of_other_bytes_is_refused(
+    records: list[ClipRecord], tmp_path: Path, damage: bytes
+) -> None:
+    path = tmp_path / KINDS[0]
+    path.write_bytes(frame_record(encode_sequence_example(records[0]) + damage))
+    with pytest.raises(ShardError, match="record must be a SequenceExample, got other bytes"):
+        open_shard(path).read(0, streams=["rgb"])
