@@ -8,8 +8,7 @@ python -m benchmarks.bench_plan --probe-clips 5 -- --dataset ucf101 --split trai
 ```
 
 Prints prediction over truth for frames, bytes, failed share, CPU time of all processes and
-wall-clock time. The build's truth includes the start of the program, which `plan` leaves out: with
-few clips the ratios of time are below one.
+wall-clock time. The last is only as good as the machine is equally busy in both.
 """
 
 import argparse
