@@ -9,16 +9,13 @@ shard's files itself, in a child process per worker, because Beam's own file sin
 empty shards from run to run.
 """
 
-import argparse
-import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners import common, create_runner
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines import storage
@@ -29,8 +26,9 @@ from pipelines.old_shard import Reuse
 from pipelines.output_folder import save_plan, warn_about_other_versions
 from pipelines.plan import ShardSpec, decode_plan
 from pipelines.prepare import PreparedRun
+from pipelines.runner import check_job, is_only_translated, job_errors, make_runner
 from schemas.clip_record import Provenance
-from schemas.errors import ConfigError, PrepError
+from schemas.errors import PrepError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow
 
@@ -171,23 +169,27 @@ def _lines(path: str) -> list[str]:
     return storage.read_text(path).split("\n")  # a label may hold other line separators
 
 
-def build(run: PreparedRun, *, beam_options: list[str]) -> dict[str, Any]:
+def build(run: PreparedRun, *, options: PipelineOptions) -> dict[str, Any] | None:
     """Run the pipeline.
 
     Args:
         run: What to build, from `prepare_run`.
-        beam_options: Beam's own options. Without a `--runner` the run is local and in memory:
-            no engine is downloaded and no port is opened.
+        options: Beam's own options, from `parse_beam_options`. Without a `--runner` the run is
+            local and in memory: no engine is downloaded and no port is opened.
 
     Returns:
-        The content of run.json.
+        The content of run.json; None if nothing ran: `--dry_run`, `--template_location`.
+
+    Raises:
+        ConfigError: If a place cannot be reached from the runner's machines.
     """
-    options = parse_beam_options([f"--direct_num_workers={run.config.workers}", *beam_options])
     runner = make_runner(options)
+    check_job(run.config, options, runner)
     save_plan(run.config, run.plan)
     warn_about_other_versions(run.config.output, run.provenance.software)
     with (
         _raising_first_error(is_local=isinstance(runner, FnApiRunner)),
+        job_errors(options),
         beam.Pipeline(runner=runner, options=options) as pipeline,
     ):
         (
@@ -196,51 +198,10 @@ def build(run: PreparedRun, *, beam_options: list[str]) -> dict[str, Any]:
             | "BuildShards" >> BuildShards(run)
             | "WriteResults" >> WriteResults(run)
         )
+    if is_only_translated(options):
+        return None
     info: dict[str, Any] = storage.read_json(storage.join(run.config.output, "run.json"))
     return info
-
-
-def parse_beam_options(flags: list[str]) -> PipelineOptions:
-    """Return Beam's options.
-
-    Args:
-        flags: `--name=value` as Beam documents them; the later one of a name counts.
-
-    Raises:
-        ConfigError: If Beam does not know an option or refuses its value.
-    """
-    parser = argparse.ArgumentParser(prog="Beam options", exit_on_error=False, add_help=False)
-    for group in PipelineOptions.__subclasses__():
-        with suppress(argparse.ArgumentError):  # some options stand in two groups
-            group._add_argparse_args(parser)  # noqa: SLF001 - Beam's hook for option groups
-    try:
-        _, unknown = parser.parse_known_args(flags)
-    except (argparse.ArgumentError, SystemExit) as error:
-        raise ConfigError(f"Beam options must be valid, got {' '.join(flags)}: {error}") from None
-    if unknown:
-        raise ConfigError(f"Beam options must be known to Beam, got {' '.join(unknown)}")
-    return PipelineOptions(flags, save_main_session=False)
-
-
-def make_runner(options: PipelineOptions) -> Any:
-    """Return the runner that the options name; the local one in memory if they name none.
-
-    Raises:
-        ConfigError: If there is no such runner.
-    """
-    name = options.view_as(StandardOptions).runner
-    if name is None:
-        # It advises modes that open ports; the parallel work here is done by child processes.
-        logging.getLogger(FnApiRunner.__module__).setLevel(logging.ERROR)
-        # It logs the traceback of what is raised anyway, as one line to a user.
-        logging.getLogger(common.__name__).setLevel(logging.CRITICAL)
-        return FnApiRunner()
-    try:
-        return create_runner(name)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"--runner must be a runner that Beam has, got {name}: {error}"
-        ) from error
 
 
 def is_complete(run: PreparedRun) -> bool:

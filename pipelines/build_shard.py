@@ -15,6 +15,7 @@ from pipelines.kept_clip import KeptClip, kept_clip_file
 from pipelines.old_shard import OldShard, Reuse
 from pipelines.plan import ClipTask, ShardSpec
 from pipelines.process_clip import ProcessedClip, copy_clip
+from pipelines.remote_video import Video
 from pipelines.sealed_json import read_sealed_json, write_sealed_json
 from pipelines.system_errors import is_out_of_room
 from schemas.clip_record import Provenance
@@ -181,10 +182,9 @@ class ShardBuilder:
         """The clip, worked on in the child process."""
         if self._processor is None:
             self._processor = IsolatedProcessor(self._config, self._provenance)
-        video = storage.join(self._config.videos, *task.path.split("/"))
+        video = video_of(self._config, task)
         try:
-            with storage.local_file(video) as path:
-                done = self._process_isolated(self._processor, task, path, kept, spool)
+            done = self._process_isolated(self._processor, task, video, kept, spool)
         except OSError as error:
             raise _of_clip_or_run(error, task.clip.clip_id) from error
         if kept is not None and not done.took_over:
@@ -199,14 +199,20 @@ class ShardBuilder:
         self,
         processor: IsolatedProcessor,
         task: ClipTask,
-        path: Path,
+        video: Video,
         kept: KeptClip | None,
         spool: Path,
     ) -> ProcessedClip:
         if kept is None:
-            return processor.process(task, path, None, spool)
+            return processor.process(task, video, None, spool)
         with kept_clip_file(kept, folder=self._local_temp_folder()) as kept_file:
-            return processor.process(task, path, kept_file, spool)
+            return processor.process(task, video, kept_file, spool)
+
+
+def video_of(config: BuildConfig, task: ClipTask) -> Video:
+    """Return the video of a clip in the form that child processes open."""
+    path = storage.join(config.videos, *task.path.split("/"))
+    return storage.video_source(path, num_bytes=task.size_bytes, max_mib=config.clip_disk_mib)
 
 
 def _of_clip_or_run(error: OSError, clip_id: str) -> PrepError:

@@ -144,9 +144,12 @@ def _build(config: BuildConfig, beam_options: list[str]) -> int:
     from pipelines.output_folder import claim_output
     from pipelines.prepare import prepare_run
     from pipelines.progress import show_progress
-    from pipelines.storage import join, read_json
+    from pipelines.runner import parse_beam_options
+    from pipelines.storage import join, read_json, use_options
 
     start = time.monotonic()
+    options = parse_beam_options([f"--direct_num_workers={config.workers}", *beam_options])
+    use_options(options)
     run = prepare_run(config)
     with claim_output(config.output):
         if is_complete(run):
@@ -155,7 +158,10 @@ def _build(config: BuildConfig, beam_options: list[str]) -> int:
         else:
             num_clips = run.plan.num_rows - len(run.plan.settled)
             with show_progress(num_clips):
-                info = build(run, beam_options=beam_options)
+                info = build(run, options=options)
+    if info is None:
+        _say(f"job description made, nothing started; plan in {config.output}")
+        return DONE
     seconds = time.monotonic() - start
     counts = ", ".join(f"{number} {outcome}" for outcome, number in info["counts"].items())
     rate = info["num_rows"] / seconds

@@ -88,6 +88,8 @@ class BuildConfig:
     """Limit of the CPU time of one clip, all its threads together."""
     clip_memory_mib: int = 4096
     """Limit of the resident memory of the process that works on a clip, at least 512."""
+    clip_disk_mib: int = 8192
+    """Largest video that is copied from remote storage; each worker holds one copy at a time."""
     max_failed_fraction: float = 0.05
     """Exit with status 1 if a larger share of the rows fails."""
     retry_failed: bool = False
@@ -120,7 +122,7 @@ class BuildConfig:
                 raise ConfigError(f"{name} must name at least one, each once, got {list(chosen)}")
 
     def _check_numbers(self) -> None:
-        for name in ("num_shards", "workers", "limit"):
+        for name in ("num_shards", "workers", "limit", "clip_disk_mib"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be >= 1, got {value}")

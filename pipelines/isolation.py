@@ -13,6 +13,7 @@ from pipelines.config import BuildConfig
 from pipelines.kept_clip import read_kept_clip
 from pipelines.plan import ClipTask
 from pipelines.process_clip import ClipProcessor, ProcessedClip
+from pipelines.remote_video import Video, local_video
 from pose.backends.mediapipe import block_tensorflow_import
 from schemas.clip_record import Provenance
 from schemas.errors import RecordError
@@ -42,7 +43,7 @@ class IsolatedProcessor:
     def process(
         self,
         task: ClipTask,
-        video_path: Path,
+        video: Video,
         kept_file: Path | None = None,
         spool: Path | None = None,
     ) -> ProcessedClip:
@@ -50,7 +51,7 @@ class IsolatedProcessor:
 
         Args:
             task: The clip.
-            video_path: Local file of its video.
+            video: Its video; a remote one is copied by the child, within the limits of the clip.
             kept_file: Streams to take over, see `kept_clip_file`.
             spool: File for the images of the record.
 
@@ -60,7 +61,7 @@ class IsolatedProcessor:
         for is_last in (False, True):
             is_fresh = self._child.num_calls == 0
             try:
-                return self._process(task, video_path, kept_file, spool)
+                return self._process(task, video, kept_file, spool)
             except ChildStopped as stop:
                 is_certain = stop.limit is not None and (stop.limit != "memory" or is_fresh)
                 if is_certain or is_last:
@@ -74,9 +75,13 @@ class IsolatedProcessor:
     def _start(self) -> ChildProcess:
         return ChildProcess(_start_child, self._start_arguments, self._limits)
 
-    def _process(self, task: ClipTask, *paths: Path | None) -> ProcessedClip:
+    def _process(
+        self, task: ClipTask, video: Video, kept_file: Path | None, spool: Path | None
+    ) -> ProcessedClip:
         try:
-            result: ProcessedClip = self._child.call(_process_in_child, task, *paths)
+            result: ProcessedClip = self._child.call(
+                _process_in_child, task, video, kept_file, spool
+            )
         except ChildStopped:
             self._child = self._start()  # it gets ready while the caller goes on
             raise
@@ -123,9 +128,10 @@ def _start_child(config: BuildConfig, provenance: Provenance) -> None:
 
 
 def _process_in_child(
-    task: ClipTask, video_path: Path, kept_file: Path | None, spool: Path | None
+    task: ClipTask, video: Video, kept_file: Path | None, spool: Path | None
 ) -> ProcessedClip:
     if _make_processor is None:
         raise RuntimeError("the child process was not initialised")
     kept = read_kept_clip(kept_file) if kept_file is not None else None
-    return _make_processor().process(task, video_path, kept, spool)
+    with local_video(video) as path:
+        return _make_processor().process(task, path, kept, spool)

@@ -45,10 +45,12 @@ def make_preview(config: PreviewConfig) -> Preview:
     provenance = Provenance(
         config_hash=build.content_hash(), software="", pose_model=check_engines(build)
     )
-    with storage.local_file(config.video) as path:
-        processor = IsolatedProcessor(build, provenance)
-        with closing(processor), Console(stderr=True).status("decoding, flow and poses ..."):
-            clip = processor.process(_task(config), path.absolute())
+    path = config.video if storage.is_remote(config.video) else str(Path(config.video).absolute())
+    size = storage.size_of(path)
+    video = storage.video_source(path, num_bytes=size, max_mib=build.clip_disk_mib)
+    processor = IsolatedProcessor(build, provenance)
+    with closing(processor), Console(stderr=True).status("decoding, flow and poses ..."):
+        clip = processor.process(_task(config), video)
     frames = side_by_side_frames(clip.record, render=config.render)
     _, width, height = write_video(Path(config.output), frames, fps=clip.record.fps)
     return Preview(clip=clip, width=width, height=height)

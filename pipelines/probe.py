@@ -6,9 +6,8 @@ Everything native runs in the isolated children of `build`, with its limits.
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from hashlib import blake2b
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipelines import storage
+from pipelines.build_shard import video_of
 from pipelines.config import BuildConfig
 from pipelines.isolation import IsolatedProcessor
 from pipelines.plan import ClipTask
@@ -147,8 +147,7 @@ def _probe_files(run: PreparedRun, tasks: list[ClipTask]) -> list[FileProbe]:
     def probe(processor: IsolatedProcessor, task: ClipTask) -> FileProbe:
         first_frame = _piece(task, start=0.0, end=1 / config.decode.fps)
         try:
-            with _local_video(run, task) as path:
-                seconds = processor.process(first_frame, path).declared_seconds
+            seconds = processor.process(first_frame, video_of(config, task)).declared_seconds
         except RecordError as error:
             return FileProbe(
                 task=task, outcome=error.outcome, clip_seconds=0, read_seconds=0, is_trimmed=False
@@ -206,8 +205,7 @@ class _ClipWorker:
             task = _piece(task, start=start, end=start + PROBE_SECONDS)
         wall_start, cpu_start = time.perf_counter(), time.thread_time()
         try:
-            with _local_video(self._run, task) as path:
-                done = processor.process(task, path)
+            done = processor.process(task, video_of(self._run.config, task))
         except RecordError as error:
             return ClipProbe(
                 outcome=error.outcome,
@@ -239,8 +237,8 @@ class _ClipWorker:
         start = time.perf_counter()
         self._cpu_so_far[processor] = 0.0
         try:
-            with _local_video(self._run, file.task) as path:
-                done = processor.process(_piece(file.task, start=0.0, end=end), path)
+            task = _piece(file.task, start=0.0, end=end)
+            done = processor.process(task, video_of(self._run.config, task))
         except RecordError:
             return  # the clip's own probe says why
         cpu_seconds = self._child_cpu(processor, done.process_cpu_seconds)
@@ -251,9 +249,3 @@ def _piece(task: ClipTask, *, start: float, end: float) -> ClipTask:
     """Return the task of [start, end) of its file."""
     clip = replace(task.clip, start_seconds=start, end_seconds=end)
     return replace(task, clip=clip, is_trimmed=False)
-
-
-@contextmanager
-def _local_video(run: PreparedRun, task: ClipTask) -> Iterator[Path]:
-    with storage.local_file(storage.join(run.config.videos, *task.path.split("/"))) as path:
-        yield path

@@ -10,13 +10,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines.remote_errors import as_system_errors
+from pipelines.remote_video import RemoteVideo, Video
 from schemas.annotations.text_files import MAX_FILE_BYTES, decode_text
 from schemas.errors import ConfigError, ShardError
 
@@ -24,19 +26,33 @@ _AS_IT_IS = CompressionTypes.UNCOMPRESSED
 
 
 def check_reachable(field: str, path: str) -> None:
-    """Raise ConfigError unless Beam has a file system for a path.
+    """Raise ConfigError unless Beam has a file system for a path, and takes it for one path.
 
     Args:
         field: Name of the option in the message.
         path: Local path, or one with a scheme.
     """
+    if is_remote(path) and set(path) & set("*?[]"):
+        rule = "must be a remote path without *, ?, [ and ], which Apache Beam takes for patterns"
+        raise ConfigError(f"{field} {rule}, got {path}")
     try:
         FileSystems.get_filesystem(path)
     except ValueError as error:
         raise ConfigError(
             f"{field} must be a local path or one that Apache Beam can reach, got {path}; "
-            "for gs:// run: pip install 'apache-beam[gcp]'"
+            "for gs:// run: pip install 'perfnet-prep[prep,gcp]'"
         ) from error
+
+
+def use_options(options: PipelineOptions) -> None:
+    """Reach remote files from now on as Beam's options say: as which account, how often."""
+    FileSystems.set_options(options)
+
+
+def options_in_use() -> dict[str, Any]:
+    """Return the options that are in use and not Beam's defaults, by name and picklable."""
+    options: PipelineOptions | None = FileSystems._pipeline_options  # noqa: SLF001 - no getter
+    return {} if options is None else dict(options.get_all_options(drop_default=True))
 
 
 def join(folder: str, *parts: str) -> str:
@@ -50,8 +66,13 @@ def is_remote(path: str) -> bool:
 
 
 def exists(path: str) -> bool:
-    """Whether a file exists."""
-    return bool(FileSystems.exists(path))
+    """Whether a file exists.
+
+    Raises:
+        OSError: If a remote storage does not tell.
+    """
+    with as_system_errors(path):
+        return bool(FileSystems.exists(path))
 
 
 def read_bytes(path: str) -> bytes:
@@ -81,8 +102,12 @@ def read_json(path: str) -> Any:
 
 @contextmanager
 def open_input(path: str) -> Iterator[BinaryIO]:
-    """Open a file for reading in binary."""
-    with FileSystems.open(path, compression_type=_AS_IT_IS) as file:
+    """Open a file for reading in binary.
+
+    Raises:
+        OSError: If it cannot be read; FileNotFoundError if there is none.
+    """
+    with as_system_errors(path), FileSystems.open(path, compression_type=_AS_IT_IS) as file:
         yield file
 
 
@@ -94,10 +119,14 @@ def list_remote_sizes(folder: str) -> dict[str, int]:
     """
     prefix = folder.rstrip("/") + "/"
     try:
-        (match,) = FileSystems.match([prefix + "**"])
-    except BeamIOError as error:
-        raise ConfigError(f"folder must be readable, got {folder}: {error}") from error
-    return {entry.path[len(prefix) :]: entry.size_in_bytes for entry in match.metadata_list}
+        with as_system_errors(folder):
+            (match,) = FileSystems.match([prefix + "**"])
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"folder must be readable, got {folder}: {reason}") from error
+    entries = match.metadata_list
+    sizes = {entry.path[len(prefix) :]: entry.size_in_bytes for entry in entries}
+    return {name: size for name, size in sizes.items() if name and not name.endswith("/")}
 
 
 def list_files(folder: str) -> dict[str, int]:
@@ -158,7 +187,10 @@ def atomic_output(path: str, *, temp_folder: str) -> Iterator[BinaryIO]:
         make_folder(temp_folder)
         make_folder(parent(path))
         if is_remote(path):
-            with FileSystems.create(temporary, compression_type=_AS_IT_IS) as file:
+            with (
+                as_system_errors(path),
+                FileSystems.create(temporary, compression_type=_AS_IT_IS) as file,
+            ):
                 yield file
         else:
             with Path(temporary).open("xb") as file:
@@ -168,7 +200,7 @@ def atomic_output(path: str, *, temp_folder: str) -> Iterator[BinaryIO]:
         _replace(temporary, path)
     except BaseException as error:
         with suppress(OSError):
-            remove_tree(temporary)
+            remove_file(temporary)
         if isinstance(error, OSError):
             rule = f"{path} must be written to its end"
             raise ShardError(
@@ -184,8 +216,8 @@ def _replace(source: str, target: str) -> None:
         Path(source).replace(target)
         _sync_folder(Path(target).parent)
         return
-    remove_tree(target)
-    FileSystems.rename([source], [target])
+    with as_system_errors(target):
+        FileSystems.rename([source], [target])
 
 
 def _sync_folder(folder: Path) -> None:
@@ -213,8 +245,8 @@ def size_of(path: str) -> int:
     """Return the bytes of a file."""
     if not is_remote(path):
         return Path(path).stat().st_size
-    (match,) = FileSystems.match([path])
-    return int(match.metadata_list[0].size_in_bytes)
+    with as_system_errors(path):
+        return int(FileSystems.get_filesystem(path).size(path))
 
 
 def make_folder(path: str) -> None:
@@ -231,17 +263,31 @@ def make_folder(path: str) -> None:
 def remove_tree(path: str) -> None:
     """Delete a file, or a folder and everything in it; nothing happens if it does not exist."""
     if is_remote(path):
-        if FileSystems.exists(path):
-            FileSystems.delete([path])
+        _remove_remote([join(path, name) for name in list_remote_sizes(path)])
+        remove_file(path)
     elif Path(path).is_dir():
         shutil.rmtree(path)
     else:
+        remove_file(path)
+
+
+def remove_file(path: str) -> None:
+    """Delete a file; nothing happens if it does not exist."""
+    if not is_remote(path):
         Path(path).unlink(missing_ok=True)
+    elif exists(path):
+        _remove_remote([path])
+
+
+def _remove_remote(paths: list[str]) -> None:
+    if paths:
+        with as_system_errors(parent(paths[0])):
+            FileSystems.delete(paths)
 
 
 def withdraw(path: str) -> None:
     """Delete a marker file for good, before what it stands for is changed."""
-    remove_tree(path)
+    remove_file(path)
     if not is_remote(path) and Path(path).parent.is_dir():
         _sync_folder(Path(path).parent)
 
@@ -251,15 +297,15 @@ def parent(path: str) -> str:
     return str(FileSystems.split(path)[0])
 
 
-@contextmanager
-def local_file(path: str) -> Iterator[Path]:
-    """Give a local file with the content of `path`: itself, or a copy that is removed after."""
+def video_source(path: str, *, num_bytes: int, max_mib: int) -> Video:
+    """Return a video in the form that child processes open.
+
+    Args:
+        path: The video, local or remote.
+        num_bytes: Its size when the run was planned.
+        max_mib: Largest copy that may be made of a remote one.
+    """
     if not is_remote(path):
-        yield Path(path)
-        return
-    with TemporaryDirectory(prefix="perfnet-prep-") as folder:
-        copy = Path(folder) / FileSystems.split(path)[1]
-        with open_input(path) as source, copy.open("wb") as target:
-            while block := source.read(1 << 20):
-                target.write(block)
-        yield copy
+        return Path(path)
+    options = options_in_use()
+    return RemoteVideo(path=path, num_bytes=num_bytes, max_mib=max_mib, beam_options=options)

@@ -189,7 +189,7 @@ def snapshot() -> Callable[[Path], dict[str, Any]]:
 
     def take(output: Path) -> dict[str, Any]:
         paths = {each.relative_to(output).as_posix(): each for each in sorted(output.rglob("*"))}
-        paths.pop("state/lock")
+        paths.pop("state/lock", None)  # remote folders have none
         return {n: p.is_dir() or _content(p, n) for n, p in paths.items()}
 
     return take

@@ -18,7 +18,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-import pipelines.build
+from pipelines import runner
 from pipelines.cli import main
 from pipelines.output_folder import claim_output
 from pipelines.sealed_json import read_sealed_json, write_sealed_json
@@ -252,9 +252,9 @@ def test_workers_count_beside_beam_options(
     built: Path, tmp_path: Path, build_arguments: Arguments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[str]] = []
-    parse = pipelines.build.parse_beam_options
+    parse = runner.parse_beam_options
     monkeypatch.setattr(
-        pipelines.build, "parse_beam_options", lambda flags: seen.append(flags) or parse(flags)
+        runner, "parse_beam_options", lambda flags: seen.append(flags) or parse(flags)
     )
     arguments = [*build_arguments(tmp_path / "out", "--workers", "2"), "--", "--job_name=x"]
     assert main(arguments) == 0
