@@ -87,10 +87,12 @@ def _check_paths(config: BuildConfig) -> None:
     """Raise ConfigError for places that cannot work."""
     for field in ("videos", "output", "annotations", "label_map", "reuse"):
         storage.check_reachable(field, getattr(config, field))
-    if not storage.is_remote(config.output) and not storage.is_remote(config.videos):
-        output, videos = Path(config.output).resolve(), Path(config.videos).resolve()
-        if output.is_relative_to(videos):
-            raise ConfigError(f"output must not lie in the videos folder {videos}, got {output}")
+    output, videos = (
+        each.rstrip("/") if storage.is_remote(each) else str(Path(each).resolve())
+        for each in (config.output, config.videos)
+    )
+    if f"{output}/".startswith(f"{videos}/"):
+        raise ConfigError(f"output must not lie in the videos folder {videos}, got {output}")
 
 
 def check_engines(config: BuildConfig) -> str:

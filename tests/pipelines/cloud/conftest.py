@@ -205,3 +205,22 @@ def remote_arguments(
         return [*given, *extra]
 
     return arguments
+
+
+@pytest.fixture
+def contents(
+    tmp_path: Path, download: Download, snapshot: Callable[[Path], dict[str, Any]]
+) -> Callable[[str | Path], dict[str, Any]]:
+    """Gives all of an output, in the bucket or not, that builds of the same have in common.
+
+    See `snapshot`; folders, and the places and the number of workers in run.json, are left out.
+    """
+
+    def take(output: str | Path) -> dict[str, Any]:
+        local = output if isinstance(output, Path) else download(output, tmp_path / "downloaded")
+        found = snapshot(local)
+        for name in ("annotations", "videos", "output", "workers"):
+            found["run.json"]["config"].pop(name, None)
+        return {name: value for name, value in found.items() if value is not True}
+
+    return take
