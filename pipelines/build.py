@@ -97,11 +97,18 @@ class BuildShards(beam.PTransform):  # type: ignore[misc]
     def __init__(self, run: PreparedRun) -> None:
         super().__init__()
         self._arguments = (run.config, run.labels, run.provenance, run.reuse)
+        self._hints = resource_hints(run.config)
 
     def expand(self, specs: Any) -> Any:
         """From specs to ledger rows."""
         build_shard = beam.ParDo(BuildShardFn(*self._arguments))
-        return specs | "BuildShard" >> build_shard.with_resource_hints(min_ram="2GB")
+        return specs | "BuildShard" >> build_shard.with_resource_hints(**self._hints)
+
+
+def resource_hints(config: BuildConfig) -> dict[str, str]:
+    """Return what a machine needs that builds shards, for runners that choose machines."""
+    hints = {"min_ram": f"{config.workers * config.clip_memory_mib}MiB"}
+    return hints | ({"accelerator": config.accelerator} if config.accelerator else {})
 
 
 class WriteResults(beam.PTransform):  # type: ignore[misc]

@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -144,11 +145,12 @@ def _build(config: BuildConfig, beam_options: list[str]) -> int:
     from pipelines.output_folder import claim_output
     from pipelines.prepare import prepare_run
     from pipelines.progress import show_progress
-    from pipelines.runner import parse_beam_options
+    from pipelines.runner import is_dataflow, parse_beam_options, set_children_per_machine
     from pipelines.storage import join, read_json, use_options
 
     start = time.monotonic()
     options = parse_beam_options([f"--direct_num_workers={config.workers}", *beam_options])
+    set_children_per_machine(options, config.workers)
     use_options(options)
     run = prepare_run(config)
     with claim_output(config.output):
@@ -157,7 +159,7 @@ def _build(config: BuildConfig, beam_options: list[str]) -> int:
             info = read_json(join(config.output, "run.json"))
         else:
             num_clips = run.plan.num_rows - len(run.plan.settled)
-            with show_progress(num_clips):
+            with nullcontext() if is_dataflow(options) else show_progress(num_clips):
                 info = build(run, options=options)
     if info is None:
         _say(f"job description made, nothing started; plan in {config.output}")

@@ -67,7 +67,10 @@ class BuildConfig:
     """Number of shards; by default one per 32 clips, but at least 16 if there are as many clips, or
     as many as the output given with --reuse has."""
     workers: int = 1
-    """Clips worked on at a time on this machine, each in a process of its own."""
+    """Clips worked on at a time on this machine, or on each machine of Dataflow, each in a process
+    of its own."""
+    accelerator: str = ""
+    """GPU of each machine of Dataflow, as `type:nvidia-tesla-t4;count:1;install-nvidia-driver`."""
     limit: int | None = None
     """Build only the first N clips of the split; rejected rows keep their place in the ledger."""
     label_map: str = ""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
-from typing import IO, Any
+from typing import IO
 
 from pipelines.system_errors import is_out_of_room
 from schemas.errors import RecordError, ShardError
@@ -26,7 +26,7 @@ class RemoteVideo:
     """Its size when the run was planned."""
     max_mib: int
     """Largest copy that may be made."""
-    beam_options: dict[str, Any]
+    beam_flags: tuple[str, ...]
     """How to reach it, from `pipelines.storage.options_in_use`."""
 
 
@@ -76,7 +76,7 @@ def _copy(video: RemoteVideo, target: IO[bytes]) -> None:
     from pipelines import storage
 
     _check_size(video, video.num_bytes)
-    storage.use_options(PipelineOptions.from_dictionary(video.beam_options))
+    storage.use_options(PipelineOptions(list(video.beam_flags)))
     num_bytes = 0
     try:
         with storage.open_input(video.path) as source:

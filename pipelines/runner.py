@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from apache_beam.options.pipeline_options import (
+    DebugOptions,
     GoogleCloudOptions,
     PipelineOptions,
     StandardOptions,
@@ -51,6 +52,8 @@ def make_runner(options: PipelineOptions) -> Any:
         ConfigError: If there is no such runner.
     """
     name = options.view_as(StandardOptions).runner
+    if is_dataflow(options):  # the state of the job and its errors, as they come
+        logging.getLogger("apache_beam.runners.dataflow.dataflow_runner").setLevel(logging.INFO)
     if name is None:
         # It advises modes that open ports; the parallel work here is done by child processes.
         logging.getLogger(FnApiRunner.__module__).setLevel(logging.ERROR)
@@ -68,7 +71,26 @@ def make_runner(options: PipelineOptions) -> Any:
 def is_only_translated(options: PipelineOptions) -> bool:
     """Whether Dataflow's runner makes a job description and starts nothing."""
     is_template = bool(options.view_as(GoogleCloudOptions).template_location)
-    return _is_dataflow(options) and (options.view_as(TestOptions).dry_run or is_template)
+    return is_dataflow(options) and (options.view_as(TestOptions).dry_run or is_template)
+
+
+def set_children_per_machine(options: PipelineOptions, number: int) -> None:
+    """Let every machine of Dataflow work on so many clips at a time, unless the options say.
+
+    Left alone it starts a process for every core, and twelve threads in each: every thread would
+    have a child process of its own.
+
+    Args:
+        options: Beam's options; changed.
+        number: Child processes for each machine, as --workers has it.
+    """
+    if not is_dataflow(options):
+        return
+    debug = options.view_as(DebugOptions)
+    if debug.number_of_worker_harness_threads is None:
+        debug.number_of_worker_harness_threads = number
+    if not debug.lookup_experiment("use_multiple_sdk_containers"):
+        debug.add_experiment("no_use_multiple_sdk_containers")
 
 
 def check_job(config: BuildConfig, options: PipelineOptions, runner: Any) -> None:
@@ -82,7 +104,7 @@ def check_job(config: BuildConfig, options: PipelineOptions, runner: Any) -> Non
     problems = PipelineOptionsValidator(options, runner).validate()
     if problems:
         raise ConfigError(f"Beam options must be complete and valid, got: {' '.join(problems)}")
-    if not _is_dataflow(options):
+    if not is_dataflow(options):
         return
     for field in ("videos", "output", *(["reuse"] if config.reuse else [])):
         path = getattr(config, field)
@@ -99,7 +121,7 @@ def job_errors(options: PipelineOptions) -> Iterator[None]:
         ShardError: If the job failed.
         OSError: If Dataflow or the staging bucket cannot be reached, or refuses.
     """
-    if not _is_dataflow(options):
+    if not is_dataflow(options):
         yield
         return
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
@@ -111,8 +133,10 @@ def job_errors(options: PipelineOptions) -> Iterator[None]:
         except DataflowRuntimeException as error:
             rule = "Dataflow job must end well"
             way_out = "once that is mended, the same command goes on where it stopped"
-            raise ShardError(f"{rule}, got: {error}; {way_out}") from error
+            reason = " ".join(str(error).split())
+            raise ShardError(f"{rule}, got: {reason}; {way_out}") from error
 
 
-def _is_dataflow(options: PipelineOptions) -> bool:
+def is_dataflow(options: PipelineOptions) -> bool:
+    """Whether the work is done by Google Cloud Dataflow."""
     return "dataflow" in (options.view_as(StandardOptions).runner or "").lower()

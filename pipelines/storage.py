@@ -49,10 +49,13 @@ def use_options(options: PipelineOptions) -> None:
     FileSystems.set_options(options)
 
 
-def options_in_use() -> dict[str, Any]:
-    """Return the options that are in use and not Beam's defaults, by name and picklable."""
+def options_in_use() -> tuple[str, ...]:
+    """Return the flags that make the options that are in use.
+
+    As text: a worker of Dataflow is given numbers as 8.0, which not all of Beam's parsers take.
+    """
     options: PipelineOptions | None = FileSystems._pipeline_options  # noqa: SLF001 - no getter
-    return {} if options is None else dict(options.get_all_options(drop_default=True))
+    return () if options is None else tuple(options._flags)  # noqa: SLF001 - no getter
 
 
 def join(folder: str, *parts: str) -> str:
@@ -307,5 +310,5 @@ def video_source(path: str, *, num_bytes: int, max_mib: int) -> Video:
     """
     if not is_remote(path):
         return Path(path)
-    options = options_in_use()
-    return RemoteVideo(path=path, num_bytes=num_bytes, max_mib=max_mib, beam_options=options)
+    flags = options_in_use()
+    return RemoteVideo(path=path, num_bytes=num_bytes, max_mib=max_mib, beam_flags=flags)

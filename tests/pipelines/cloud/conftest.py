@@ -213,12 +213,13 @@ def contents(
 ) -> Callable[[str | Path], dict[str, Any]]:
     """Gives all of an output, in the bucket or not, that builds of the same have in common.
 
-    See `snapshot`; folders, and the places and the number of workers in run.json, are left out.
+    See `snapshot`; folders are left out, and of run.json places, workers and the environment.
     """
 
     def take(output: str | Path) -> dict[str, Any]:
         local = output if isinstance(output, Path) else download(output, tmp_path / "downloaded")
         found = snapshot(local)
+        del found["run.json"]["environment"]
         for name in ("annotations", "videos", "output", "workers"):
             found["run.json"]["config"].pop(name, None)
         return {name: value for name, value in found.items() if value is not True}
