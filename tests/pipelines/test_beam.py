@@ -13,7 +13,9 @@ from pipelines.build import METRICS_NAMESPACE, BuildShardFn, ReadPlan
 from pipelines.build_shard import ShardResult, plan_path
 from pipelines.config import BuildConfig
 from pipelines.plan import ShardSpec, decode_plan
+from pipelines.versions import software_text
 from schemas.clip_record import Provenance
+from schemas.errors import ShardError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow
 from schemas.outcome import Outcome
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.slow
 CONFIG = BuildConfig(
     dataset="csv", annotations="rows.csv", videos="videos", split="all", output="out"
 )
-PROVENANCE = Provenance(config_hash="c", software="s", pose_model="")
+PROVENANCE = Provenance(config_hash="c", software=software_text(), pose_model="")
 
 
 class _FakeBuilder:
@@ -92,3 +94,10 @@ def test_elements_between_the_steps_stay_small(built: Path) -> None:
     for spec in decode_plan(Path(plan_path(str(built))).read_text().splitlines()).shards:
         size = len(beam.coders.registry.get_coder(ShardSpec).encode(spec))
         assert size < 2000 * (1 + len(spec.tasks)), "frames must never cross an edge"
+
+
+def test_worker_with_other_versions_stops_the_run() -> None:
+    other = Provenance(config_hash="c", software="av=0 numpy=0", pose_model="")
+    rule = r"versions that the run was started with \(av=0 numpy=0\), got .*av=.*same versions"
+    with pytest.raises(ShardError, match=rule):
+        BuildShardFn(CONFIG, LabelMap(()), other).setup()

@@ -214,7 +214,7 @@ def test_job_that_cannot_work_is_refused_before_anything_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     option, value = change
-    arguments = [*remote_arguments("out"), *beam_options(cloud, "--dry_run=True")]
+    arguments = [*remote_arguments("out"), *beam_options(cloud)]
     if option in arguments:
         arguments[arguments.index(option) + 1] = value.format(videos=video_set / "videos")
     else:
