@@ -28,10 +28,10 @@ from pipelines.plan import ShardSpec, decode_plan
 from pipelines.prepare import PreparedRun
 from pipelines.runner import check_job, is_only_translated, job_errors, make_runner
 from schemas.clip_record import Provenance
-from pipelines.versions import software_text
 from schemas.errors import PrepError, ShardError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow
+from schemas.versions import software_text
 
 METRICS_NAMESPACE = "perfnet_prep"
 

@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import BinaryIO
 
+from pipelines.nameless_file import nameless_file
 from schemas.errors import RecordError
 from schemas.outcome import Outcome
 from schemas.stored_images import StoredImages
@@ -26,8 +26,8 @@ def image_file(folder: Path | None) -> Iterator[Path]:
     Args:
         folder: An existing folder for the file; None = the system's for temporary files.
     """
-    with NamedTemporaryFile(prefix="perfnet-prep-", dir=folder) as file:
-        yield Path(file.name)
+    with nameless_file(folder) as (_, path):
+        yield path
 
 
 class ImageSpool:

@@ -1,13 +1,12 @@
 """Videos behind gs:// and the like, as local files that vanish with the process that made them."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import IO
 
+from pipelines.nameless_file import nameless_file
 from pipelines.system_errors import is_out_of_room
 from schemas.errors import RecordError, ShardError
 from schemas.outcome import Outcome
@@ -38,8 +37,7 @@ Video = Path | RemoteVideo
 def local_video(video: Video) -> Iterator[Path]:
     """Give a local file with the bytes of a video: itself, or a copy.
 
-    On Linux the copy has no name in any folder, so the system frees it with the last process that
-    has it open, whatever ends that process. At most a block of it is in memory.
+    The copy is a `nameless_file`; at most a block of it is in memory.
 
     Args:
         video: Local file, or where it is.
@@ -52,21 +50,10 @@ def local_video(video: Video) -> Iterator[Path]:
     if isinstance(video, Path):
         yield video
         return
-    with _nameless_file() as (file, path):
+    with nameless_file(None) as (file, path):
         _copy(video, file)
         file.flush()
         yield path
-
-
-@contextmanager
-def _nameless_file() -> Iterator[tuple[IO[bytes], Path]]:
-    """A temporary file and a path by which this process can open it again."""
-    if sys.platform != "linux":
-        with NamedTemporaryFile(prefix="perfnet-prep-") as file:
-            yield file, Path(file.name)
-        return
-    with TemporaryFile() as file:
-        yield file, Path(f"/proc/self/fd/{file.fileno()}")
 
 
 def _copy(video: RemoteVideo, target: IO[bytes]) -> None:

@@ -13,12 +13,12 @@ from pipelines.build import METRICS_NAMESPACE, BuildShardFn, ReadPlan
 from pipelines.build_shard import ShardResult, plan_path
 from pipelines.config import BuildConfig
 from pipelines.plan import ShardSpec, decode_plan
-from pipelines.versions import software_text
 from schemas.clip_record import Provenance
 from schemas.errors import ShardError
 from schemas.labels import LabelMap
 from schemas.ledger import LedgerRow
 from schemas.outcome import Outcome
+from schemas.versions import software_text
 
 pytestmark = pytest.mark.slow
 

@@ -29,10 +29,10 @@ from pipelines.storage import exists
 class InThisProcess(ClipProcessor):
     """Stands for the child process, which writes nothing into the output folder."""
 
-    def process(self, task: Any, video: Any, kept: Any = None) -> ProcessedClip:  # type: ignore[override]
+    def process(self, task: Any, video: Any, *files: Any) -> ProcessedClip:
         """The same, of a remote video."""
         with local_video(video) as path:
-            return super().process(task, path, kept)
+            return super().process(task, path, *files)
 
     def close(self) -> None:
         """Nothing to end."""

@@ -73,7 +73,7 @@ def test_killed_coordinator_and_child_leave_nothing_behind(
     process.kill()
     process.wait()
     _wait_for(lambda: not _processes_of_session(process.pid))
-    assert not [path for path in scratch.rglob("perfnet-prep-*") if path.is_file()]
+    assert not [path for path in scratch.rglob("*") if path.is_file()]
     storage.write_text(f"{temp_folder(output)}/orphan", "of a killed upload", temp_folder=output)
     assert main([*arguments, "--retry-failed"]) == 0
     assert storage.list_files(temp_folder(output)) == {}

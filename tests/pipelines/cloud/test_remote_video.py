@@ -140,7 +140,9 @@ def test_full_disk_is_no_clips_fault(video: RemoteVideo, monkeypatch: pytest.Mon
         def write(self, _data: object) -> int:
             raise OSError(ENOSPC, os.strerror(ENOSPC))
 
-    monkeypatch.setattr(remote_video, "_nameless_file", lambda: nullcontext((Full(), Path("x"))))
+    monkeypatch.setattr(
+        remote_video, "nameless_file", lambda _folder: nullcontext((Full(), Path("x")))
+    )
     with pytest.raises(OSError, match="No space left") as error, local_video(video):
         pass
     assert is_out_of_room(error.value)
