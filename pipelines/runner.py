@@ -101,14 +101,27 @@ def check_job(config: BuildConfig, options: PipelineOptions, runner: Any) -> Non
         options: Beam's options.
         runner: From `make_runner`.
     """
+    if is_dataflow(options):
+        _check_places(config, options.view_as(GoogleCloudOptions))
     problems = PipelineOptionsValidator(options, runner).validate()
     if problems:
         raise ConfigError(f"Beam options must be complete and valid, got: {' '.join(problems)}")
-    if not is_dataflow(options):
-        return
-    for field in ("videos", "output", *(["reuse"] if config.reuse else [])):
-        path = getattr(config, field)
-        if not storage.is_remote(path):
+
+
+def _check_places(config: BuildConfig, google: GoogleCloudOptions) -> None:
+    """Raise ConfigError unless all machines reach all places.
+
+    Before Beam looks: it makes a bucket of its own where `--temp_location` is not remote.
+    """
+    places = {
+        "videos": config.videos,
+        "output": config.output,
+        "reuse": config.reuse,
+        "--temp_location": google.temp_location,
+        "--staging_location": google.staging_location,
+    }
+    for field, path in places.items():
+        if path and not storage.is_remote(path):
             rule = "must be a remote path (gs://...) with --runner=DataflowRunner"
             raise ConfigError(f"{field} {rule}, got {path}")
 

@@ -198,7 +198,7 @@ def _run_in_fresh_environment(job: Job, folder: Path) -> dict[str, str]:
     [
         (("--output", "out"), "output must be a remote path (gs://...) with --runner=Dataflow"),
         (("--videos", "{videos}"), "videos must be a remote path (gs://...) with --runner="),
-        (("--temp_location", "here"), "Beam options must be complete and valid, got: Invalid"),
+        (("--temp_location", "here"), "--temp_location must be a remote path (gs://...) with"),
         (("--project", ""), "Beam options must be complete and valid, got: Missing required"),
     ],
 )

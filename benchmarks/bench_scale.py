@@ -1,0 +1,111 @@
+"""What a run costs besides its clips, from few rows to many, and what a second worker gives.
+
+python -m benchmarks.bench_scale rows --output rows.json         the work on clips left out
+python -m benchmarks.bench_scale workers --output workers.json   one worker against two
+
+`rows` fits a line through the seconds and the peak of memory (Linux: of the coordinator, which
+does all of it) over the number of rows. `workers` alternates runs of one worker and of two on the
+same clips; the time of a run with one clip, which is the start of the program, is taken off.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from benchmarks.portrait_clips import copy_clips, write_clips
+from benchmarks.process_tree import Cost, adopt_left_processes, run_to_the_end
+
+ROWS_PER_SHARD = 100
+
+
+def measure_rows(sizes: Sequence[int]) -> dict[str, Any]:
+    """Run with as many rows each; return the runs and the lines through them.
+
+    Args:
+        sizes: Numbers of rows.
+    """
+    runs = []
+    for num_rows in sizes:
+        with TemporaryDirectory() as folder:
+            arguments = [str(num_rows), str(num_rows // ROWS_PER_SHARD), f"{folder}/run"]
+            _, text = run_to_the_end(["benchmarks.scale_run", *arguments])
+        runs.append(json.loads(text))
+        sys.stderr.write(f"{runs[-1]}\n")
+    lines = {name: _line(runs, name) for name in ("plan_seconds", "build_seconds", "peak_mib")}
+    return {"runs": runs, "lines": lines}
+
+
+def _line(runs: list[dict[str, Any]], name: str) -> dict[str, float]:
+    """Value at no rows, growth for each 1,000 rows, and the largest distance from the line."""
+    rows = np.array([each["num_rows"] for each in runs]) / 1000
+    values = np.array([each[name] for each in runs])
+    slope, start = np.polyfit(rows, values, 1)
+    residual = np.abs(values - (start + slope * rows)) / values
+    return {"start": start, "per_1000_rows": slope, "largest_residual": residual.max()}
+
+
+def measure_workers(num_clips: int, num_seconds: float, rounds: int) -> dict[str, Any]:
+    """Return clips per second of two workers over one, and CPU time per clip likewise.
+
+    Args:
+        num_clips: Clips of a run.
+        num_seconds: Length of a clip.
+        rounds: Number of runs of each kind.
+    """
+    costs: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_clips(folder / "all", num_clips=num_clips, num_seconds=num_seconds)
+        copy_clips(folder / "all" / "person", folder / "one", num_clips=1)
+        for index in range(rounds):
+            for workers in (1, 2):
+                done = folder / f"{index}-{workers}"
+                one = _build(folder / "one", Path(f"{done}-one"), workers)
+                every = _build(folder / "all", Path(f"{done}-all"), workers)
+                costs[workers].append((every.wall - one.wall, every.total - one.total))
+    pairs = list(zip(costs[1], costs[2], strict=True))
+    return {
+        "num_clips": num_clips,
+        "seconds": {str(workers): each for workers, each in costs.items()},
+        "throughput_ratio": median(one[0] / two[0] for one, two in pairs),
+        "cpu_ratio_per_clip": median(two[1] / one[1] for one, two in pairs),
+    }
+
+
+def _build(videos: Path, output: Path, workers: int) -> Cost:
+    options = ["--dataset", "folder", "--videos", str(videos), "--split", "all"]
+    options += ["--modalities", "rgb", "flow", "--output", str(output), "--workers", str(workers)]
+    return run_to_the_end(["pipelines", "build", *options])[0]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a measurement, write it as JSON; return 0."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("what", choices=["rows", "workers"])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[25_000, 50_000, 75_000, 100_000])
+    parser.add_argument("--num-clips", type=int, default=24)
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, help="file for the result")
+    options = parser.parse_args(argv)
+    adopt_left_processes()
+    if options.what == "rows":
+        result = measure_rows(options.sizes)
+    else:
+        result = measure_workers(options.num_clips, options.seconds, options.rounds)
+    text = json.dumps(result, indent=1) + "\n"
+    sys.stdout.write(text)
+    if options.output is not None:
+        options.output.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
