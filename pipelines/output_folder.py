@@ -3,6 +3,7 @@
 import fcntl
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from schemas.run_folder import COMPLETED
 from schemas.sealed_json import hash_json
 
 MARKER_END = ".done.json"
+
+_NUM_READERS = 32
 
 Marker = dict[str, Any]
 """The content of a `done.json`: keys as `ShardBuilder.build` writes them."""
@@ -90,7 +93,11 @@ def read_markers(output: str) -> dict[str, Marker | None]:
     """Return what every `done.json` of an output folder says, by name; None if damaged."""
     state = storage.join(output, STATE_FOLDER)
     names = sorted(name for name in storage.list_files(state) if name.endswith(MARKER_END))
-    return {name: read_sealed_json(storage.join(state, name)) for name in names}
+    paths = [storage.join(state, name) for name in names]
+    if not storage.is_remote(output):
+        return dict(zip(names, map(read_sealed_json, paths), strict=True))
+    with ThreadPoolExecutor(_NUM_READERS) as pool:  # each waits for several answers
+        return dict(zip(names, pool.map(read_sealed_json, paths), strict=True))
 
 
 def warn_about_other_versions(output: str, software: str) -> None:

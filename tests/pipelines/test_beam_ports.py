@@ -33,6 +33,19 @@ def test_local_run_opens_no_port(
     assert _comparable(snapshot(output)) == _comparable(snapshot(built))
 
 
+@pytest.mark.parametrize("mode", ["multi_threading", "multi_processing"])
+def test_modes_that_open_ports_do_so_on_all_addresses(
+    mode: str, tmp_path: Path, build_arguments: Arguments
+) -> None:
+    """Why they are not the default: whoever reaches the machine reaches these ports."""
+    arguments = build_arguments(tmp_path / "out", "--modalities", "rgb", "--limit", "1")
+    beam = ["--", "--runner=FnApiRunner", f"--direct_running_mode={mode}"]
+    process = _start(["-m", "pipelines", *arguments, *beam])
+    listeners, _ = _watch(process)
+    assert listeners
+    assert {address for address, _ in listeners} - LOOPBACK
+
+
 def test_portable_job_service_with_loopback_gives_the_same_bytes(
     built: Path, tmp_path: Path, build_arguments: Arguments, snapshot: Snapshot
 ) -> None:

@@ -14,7 +14,7 @@ BUILD_OPTIONS = {
     *("--formats", "--num-shards", "--workers", "--limit", "--label-map", "--pose-backend"),
     *("--flow-engine", "--strict", "--clip-timeout-seconds", "--max-failed-fraction"),
     *("--pose-storage", "--follow-links", "--reuse"),
-    *("--clip-cpu-seconds", "--clip-memory-mib"),
+    *("--clip-cpu-seconds", "--clip-memory-mib", "--clip-disk-mib", "--accelerator"),
     *("--decode.fps", "--decode.short-side", "--decode.decoder", "--flow.bound-px"),
     *("--pose.max-people", "--max-people", "--pose.onnx.detector", "--pose.onnx.estimator"),
     *("--pose.onnx.detector-spec", "--pose.onnx.estimator-spec", "--pose.onnx.provider"),
@@ -77,6 +77,7 @@ def _build(tmp_path: Path, **options: str) -> list[str]:
         ({"dataset": "folder"}, "annotations must not be given with"),
         ({"max_failed_fraction": "2"}, "max_failed_fraction must be 0 to 1, got 2.0"),
         ({"clip_timeout_seconds": "0"}, "clip_timeout_seconds must be > 0, got 0.0"),
+        ({"clip_disk_mib": "0"}, "clip_disk_mib must be >= 1, got 0"),
         ({"clip_cpu_seconds": "-1"}, "clip_cpu_seconds must be > 0, got -1.0"),
         (
             {"clip_memory_mib": "100"},
