@@ -9,7 +9,8 @@ shard's files itself, in a child process per worker, because Beam's own file sin
 empty shards from run to run.
 """
 
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,10 +22,10 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pipelines import storage
 from pipelines.build_shard import ShardBuilder, plan_path, read_done, shard_key
 from pipelines.config import BuildConfig
-from pipelines.finish import PlanFacts, find_damaged_results, write_results
+from pipelines.finish import PlanFacts, find_damaged_results, read_shard_rows, write_results
 from pipelines.old_shard import Reuse
 from pipelines.output_folder import save_plan, warn_about_other_versions
-from pipelines.plan import ShardSpec, decode_plan
+from pipelines.plan import ShardSpec, decode_settled, decode_specs
 from pipelines.prepare import PreparedRun
 from pipelines.runner import check_job, is_only_translated, job_errors, make_runner
 from schemas.clip_record import Provenance
@@ -103,7 +104,7 @@ class ReadPlan(beam.PTransform):  # type: ignore[misc]
         return (
             start
             | "Path" >> beam.Create([self._path])
-            | "Specs" >> beam.FlatMap(lambda path: decode_plan(_lines(path)).shards)
+            | "Specs" >> beam.FlatMap(lambda path: decode_specs(_lines(path)))
             | "Spread" >> beam.Reshuffle()
         )
 
@@ -129,7 +130,10 @@ def resource_hints(config: BuildConfig) -> dict[str, str]:
 
 
 class WriteResults(beam.PTransform):  # type: ignore[misc]
-    """Writes the ledger and everything else that needs all rows."""
+    """Writes the ledger and everything else that needs all rows, once all shards are done.
+
+    The rows are read again from the `done.json` of the shards: Beam would hold several copies.
+    """
 
     def __init__(self, run: PreparedRun) -> None:
         super().__init__()
@@ -139,18 +143,19 @@ class WriteResults(beam.PTransform):  # type: ignore[misc]
             "provenance": run.provenance,
             "plan": PlanFacts(run.plan.num_rows, len(run.plan.shards), run.plan.content_hash()),
         }
+        self._output = run.config.output
         self._plan_path = plan_path(run.config.output)
 
     def expand(self, rows: Any) -> Any:
         """From the rows of all shards to the files of the output folder."""
-        facts, path = self._facts, self._plan_path
+        facts, path, output = self._facts, self._plan_path, self._output
 
-        def write(shard_rows: Iterable[LedgerRow]) -> dict[str, Any]:
+        def write(_num_rows: int) -> dict[str, Any]:
             with _remembering_errors():
-                settled = decode_plan(_lines(path)).settled
-                return write_results([*settled, *shard_rows], **facts)  # type: ignore[arg-type]
+                rows = [*decode_settled(_lines(path)), *read_shard_rows(output)]
+                return write_results(rows, **facts)  # type: ignore[arg-type]
 
-        return rows | "AllRows" >> beam.combiners.ToList() | "Write" >> beam.Map(write)
+        return rows | "AllRows" >> beam.combiners.Count.Globally() | "Write" >> beam.Map(write)
 
 
 _local_errors: list[PrepError | OSError] | None = None
@@ -189,8 +194,13 @@ def _raising_first_error(*, is_local: bool) -> Iterator[None]:
         _local_errors = None
 
 
-def _lines(path: str) -> list[str]:
-    return storage.read_text(path).split("\n")  # a label may hold other line separators
+def _lines(path: str) -> Iterator[str]:
+    """Lines of a file, by line feeds alone: a label may hold other line separators."""
+    with storage.open_input(path) as file:
+        remote: Any = file  # reads lines byte by byte
+        with io.BufferedReader(remote, buffer_size=1 << 20) as lines:
+            for line in lines:
+                yield line.decode("utf-8")
 
 
 def build(run: PreparedRun, *, options: PipelineOptions) -> dict[str, Any] | None:

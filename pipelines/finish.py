@@ -1,5 +1,6 @@
 """Everything written once all shards are done: ledger, metadata, run.json, COMPLETED."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -7,12 +8,12 @@ from pipelines import storage
 from pipelines.build_shard import temp_folder
 from pipelines.config import BuildConfig
 from pipelines.file_digest import FileDigest, digest_file, has_digest
-from pipelines.output_folder import read_markers
+from pipelines.output_folder import iterate_markers
 from pipelines.sealed_json import read_sealed_json, write_sealed_json
 from schemas.clip_record import SCHEMA_VERSION, Provenance
 from schemas.errors import ShardError
 from schemas.labels import LabelMap
-from schemas.ledger import LedgerRow, count_outcomes, write_ledger
+from schemas.ledger import LedgerRow, count_outcomes, from_plain, write_ledger
 from schemas.run_folder import COMPLETED
 from schemas.tfds import dataset_info_json, features_json
 from schemas.versions import environment
@@ -34,6 +35,13 @@ class PlanFacts(NamedTuple):
 def failed_fraction(rows: list[LedgerRow]) -> float:
     """Return the share of rows that are in no shard; 0 without rows."""
     return sum(not row.is_in_shard for row in rows) / max(1, len(rows))
+
+
+def read_shard_rows(output: str) -> Iterator[LedgerRow]:
+    """Yield the ledger rows that the `done.json` of every shard holds, a shard at a time."""
+    for _, marker in iterate_markers(output):
+        if marker is not None:
+            yield from map(from_plain, marker["rows"])
 
 
 def write_results(
@@ -59,9 +67,9 @@ def write_results(
     Raises:
         ShardError: If the rows do not add up to the plan, or a finished shard is gone.
     """
+    made_by = _check_shards(config.output, plan.num_shards)
     if len(rows) != plan.num_rows:
         raise ShardError(f"ledger must have {plan.num_rows} rows, got {len(rows)}")
-    made_by = _check_shards(config.output, plan.num_shards)
     output, temp = config.output, temp_folder(config.output)
     with storage.atomic_output(storage.join(output, "ledger.parquet"), temp_folder=temp) as file:
         write_ledger(rows, file)
@@ -102,22 +110,26 @@ def write_results(
 
 def _check_shards(output: str, num_shards: int) -> set[str]:
     """Return the versions that made the shards; raise ShardError unless all are still there."""
-    markers = read_markers(output)
     sizes: dict[str, int] = {}
     for folder in ("tfrecord", "parquet"):
         found = storage.list_files(storage.join(output, folder))
         sizes |= {f"{folder}/{name}": size for name, size in found.items()}
-    lost = [name for name, marker in markers.items() if marker is None]
-    for marker in filter(None, markers.values()):
+    num_markers, lost, software = 0, list[str](), set[str]()
+    for marker_name, marker in iterate_markers(output):
+        num_markers += 1
+        if marker is None:
+            lost.append(marker_name)
+            continue
+        software.add(marker["software"])
         files = marker["files"].items()
         lost += [name for name, digest in files if sizes.get(name) != digest["num_bytes"]]
-    if lost or len(markers) != num_shards:
+    if lost or num_markers != num_shards:
         what = f"{len(lost)} damaged or missing files" + (f" ({lost[0]}, ...)" if lost else "")
         raise ShardError(
             f"output must hold {num_shards} finished shards at the end of a run, got "
-            f"{len(markers)} and {what}; run the same command again"
+            f"{num_markers} and {what}; run the same command again"
         )
-    return {marker["software"] for marker in filter(None, markers.values())}
+    return software
 
 
 def _write_completed(config: BuildConfig) -> None:

@@ -91,13 +91,19 @@ def _flatten(value: object, prefix: str = "") -> dict[str, object]:
 
 def read_markers(output: str) -> dict[str, Marker | None]:
     """Return what every `done.json` of an output folder says, by name; None if damaged."""
+    return dict(iterate_markers(output))
+
+
+def iterate_markers(output: str) -> Iterator[tuple[str, Marker | None]]:
+    """Yield the name and content of every `done.json` in order; None if damaged."""
     state = storage.join(output, STATE_FOLDER)
     names = sorted(name for name in storage.list_files(state) if name.endswith(MARKER_END))
     paths = [storage.join(state, name) for name in names]
     if not storage.is_remote(output):
-        return dict(zip(names, map(read_sealed_json, paths), strict=True))
+        yield from zip(names, map(read_sealed_json, paths), strict=True)
+        return
     with ThreadPoolExecutor(_NUM_READERS) as pool:  # each waits for several answers
-        return dict(zip(names, pool.map(read_sealed_json, paths), strict=True))
+        yield from zip(names, pool.map(read_sealed_json, paths), strict=True)
 
 
 def warn_about_other_versions(output: str, software: str) -> None:

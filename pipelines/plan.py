@@ -1,7 +1,7 @@
 """From annotation rows and video files to shard specs: what each shard will hold."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -179,14 +179,21 @@ def encode_plan(plan: Plan) -> str:
 
 def decode_plan(lines: Iterable[str]) -> Plan:
     """Return the plan that `encode_plan` wrote."""
-    settled: list[LedgerRow] = []
-    specs = []
-    for line in filter(None, lines):
-        values = json.loads(line)
-        settled += [from_plain(row) for row in values.get("settled", ())]
+    texts = list(lines)
+    return Plan(shards=tuple(decode_specs(texts)), settled=decode_settled(texts))
+
+
+def decode_settled(lines: Iterable[str]) -> tuple[LedgerRow, ...]:
+    """Return the settled rows of a plan, which are in its first line."""
+    return tuple(from_plain(row) for row in json.loads(next(iter(lines)))["settled"])
+
+
+def decode_specs(lines: Iterable[str]) -> Iterator[ShardSpec]:
+    """Yield the shards of a plan, one at a time."""
+    for line in lines:
+        values = json.loads(line) if line.strip() else {}
         if "spec" in values:
-            specs.append(_read_spec(values["spec"]))
-    return Plan(shards=tuple(specs), settled=tuple(settled))
+            yield _read_spec(values["spec"])
 
 
 def _read_spec(values: dict[str, Any]) -> ShardSpec:

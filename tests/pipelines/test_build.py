@@ -126,15 +126,16 @@ def test_two_workers_give_the_same_bytes_as_one(
 def test_images_reach_the_coordinator_in_files_below_the_output_that_are_gone_after(
     built: Path, tmp_path: Path, build_arguments: Arguments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, seen = TFRecordShard.write, []
+    write, seen, folders = TFRecordShard.write, [], set()
 
     def look_and_write(self: TFRecordShard, record: ClipRecord) -> None:
         seen.extend([record.rgb, record.pose_overlay, record.flow, record.flow_x, record.flow_y])
+        stored = [images for images in seen if isinstance(images, StoredImages)]
+        folders.update(images.path.readlink().parent for images in stored)
         write(self, record)
 
     monkeypatch.setattr(TFRecordShard, "write", look_and_write)
     assert main(build_arguments(tmp_path / "out")) == 0
-    folders = {images.path.parent for images in seen if isinstance(images, StoredImages)}
     assert len(seen) == 4 * 5
     assert all(isinstance(images, StoredImages) for images in seen)
     assert folders == {tmp_path / "out" / "state" / "tmp"}
