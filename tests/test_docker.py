@@ -132,12 +132,12 @@ def test_patterns_know_all_choices_of_the_command_line() -> None:
     choices = {
         "dataset": ("kinetics400", "kinetics600", "kinetics700", "ucf101", "hmdb51", "csv"),
         "flow_engine": ("tvl1", "tvl1-gpu", "opencv", "dis", "farneback"),
-        "pose_backend": ("mediapipe", "precomputed"),
+        "pose_backend": ("mediapipe", "onnx", "movenet", "precomputed"),
     }
     from typing import get_args
 
     from flow.engine import FlowEngineName
-    from pose.backends import PoseBackendName
+    from pose.backends.choose import PoseBackendName
     from schemas.annotations.read import DatasetName
 
     assert set(get_args(DatasetName)) == {*choices["dataset"], "folder"}
