@@ -13,7 +13,7 @@ ENV PERFNET_PREP_CACHE=/opt/perfnet-prep/cache \
     LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     NVIDIA_VISIBLE_DEVICES=all
-RUN pip install --no-cache-dir --constraint constraints.txt ".[prep,gcp,gpu]" \
+RUN pip install --no-cache-dir --constraint constraints.txt ".[prep,onnx,gcp,gpu]" \
     && perfnet-prep models fetch
 WORKDIR /tmp
 RUN python -c "import pipelines.build, pipelines.preload, flow.tvl1_gpu, apache_beam.io.gcp.gcsio" \

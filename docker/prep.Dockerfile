@@ -10,7 +10,7 @@ RUN apt-get update \
 WORKDIR /opt/perfnet-prep
 COPY . .
 ENV PERFNET_PREP_CACHE=/opt/perfnet-prep/cache
-RUN pip install --no-cache-dir --constraint constraints.txt ".[prep,gcp]" \
+RUN pip install --no-cache-dir --constraint constraints.txt ".[prep,onnx,gcp]" \
     && perfnet-prep models fetch
 WORKDIR /tmp
 RUN python -c "import pipelines.build, pipelines.preload, apache_beam.io.gcp.gcsio" \
