@@ -9,7 +9,12 @@ python -m benchmarks.bench_pose --annotations COCO_JSON --images DIR --clips DIR
 AP and AR count everybody who is found (`perfnet-prep pose-eval`). The rest is measured on the
 first frames of every video below the folder of the clips, each decoded as `build` does. Speed is
 frames per second of CPU time of all threads. Back ends whose models are not in the cache are left
-out. Two-stage back ends are compared with two slower ways:
+out. MediaPipe is compared with two slower ways, people scored and made one in the same manner:
+
+- brute force: the whole of every frame and 21 tiles of it (3 x 3 and 3 x 4);
+- its own search, which has fewer tiles, in every frame.
+
+Two-stage back ends are compared with these:
 
 - `naive`: detector and pose model on every frame, each frame on its own;
 - `every frame`: the back end itself with `detect_every=1`.
@@ -24,6 +29,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -41,7 +47,7 @@ from pose.estimator import ClipPoseEstimator, FramePoses, PoseRequest, TrackedPo
 from pose.followed_person import mean_seen_score
 from pose.oks import suppress_duplicates
 from pose.tiled_estimator import search_squares
-from pose.tiling import detect_in_squares
+from pose.tiling import Square, detect_in_squares, whole_frame
 from pose.track import Tracker, TrackerConfig
 from schemas.errors import ConfigError, RecordError
 from schemas.pose_sequence import PoseSequence
@@ -82,6 +88,9 @@ class Figures:
     slow_people_per_frame: float
     """The same for the slow way."""
     slow_jitter_percent: float
+    search_speed_up: float
+    """Over the own search in every frame (MediaPipe); NaN where it was not compared."""
+    search_people_per_frame: float
     differs_from_every_frame: float
     """Share of the people; NaN where it was not compared."""
     differs_from_naive: float
@@ -150,9 +159,17 @@ def measure_clips(name: PoseBackendName, config: PoseConfig, clips: Sequence[Cli
     num_frames = sum(len(clip[0]) for clip in clips)
     nan = float("nan")
     every_frame, from_naive, noise = nan, nan, nan
+    search_seconds, search_people = nan, nan
     backend = make_backend(name, config)
     if isinstance(backend, MediaPipeBackend):
-        slow, slow_seconds = _run_all(lambda clip: _tile_everything(backend, clip), clips)
+        slow, slow_seconds = _run_all(
+            lambda clip: _tile_everything(backend, clip, brute_force_squares), clips
+        )
+        own = partial(search_squares, backend.tiling)
+        searched, search_seconds = _run_all(
+            lambda clip: _tile_everything(backend, clip, own), clips
+        )
+        search_people = _people(searched)
     elif isinstance(backend, OnnxBackend | MoveNetBackend):
         slow, slow_seconds = _run_all(lambda clip: _naive(backend, clip, 0.0), clips)
         moved, _ = _run_all(lambda clip: _naive(backend, clip, _MOVED_BOX), clips)
@@ -170,6 +187,8 @@ def measure_clips(name: PoseBackendName, config: PoseConfig, clips: Sequence[Cli
         speed_up=slow_seconds / seconds,
         slow_people_per_frame=_people(slow),
         slow_jitter_percent=float(np.nanmean([jitter(poses) for poses in slow])),
+        search_speed_up=search_seconds / seconds,
+        search_people_per_frame=search_people,
         differs_from_every_frame=every_frame,
         differs_from_naive=from_naive,
         naive_noise=noise,
@@ -193,6 +212,14 @@ def table(report: dict[str, dict[str, dict[str, float]]]) -> str:
             f"| {clips['jitter_percent']:.2f} ({clips['slow_jitter_percent']:.2f}) "
             f"| {clips['id_changes_per_1000_frames']:.1f} | {licence} | {how} |"
         )
+    for case, each in report.items():
+        clips = each["clips"]
+        if not np.isnan(clips["search_speed_up"]):
+            lines += [
+                "",
+                f"{case}: {clips['search_speed_up']:.2f} times its own search in every frame, "
+                f"which finds {clips['search_people_per_frame']:.2f} people/frame.",
+            ]
     lines += [
         "",
         "| back end | differ from every frame | from naive | noise of naive |",
@@ -259,11 +286,24 @@ def _naive(backend: OnnxBackend | MoveNetBackend, clip: Clip, moved: float) -> P
     return stack_frames(frames)
 
 
-def _tile_everything(backend: MediaPipeBackend, clip: Clip) -> PoseSequence:
-    """MediaPipe on the whole of every frame and on all tiles of it."""
+def brute_force_squares(*, width: int, height: int) -> tuple[Square, ...]:
+    """Return the whole of a frame and 21 tiles, whatever its shape: 3 x 3 larger, 3 x 4 smaller."""
+    squares = [whole_frame(width=width, height=height)]
+    for share, rows, columns in ((2 / 3, 3, 3), (1 / 2, 3, 4)):
+        side = int(min(width, height) * share)
+        lefts = np.linspace(0, width - side, columns).round().astype(int).tolist()
+        tops = np.linspace(0, height - side, rows).round().astype(int).tolist()
+        squares += [Square(left, top, side) for top in tops for left in lefts]
+    return tuple(squares)
+
+
+def _tile_everything(
+    backend: MediaPipeBackend, clip: Clip, choose_squares: Callable[..., tuple[Square, ...]]
+) -> PoseSequence:
+    """MediaPipe on the same squares of every frame."""
     tiling = backend.tiling
     height, width = clip[0].shape[1:3]
-    squares = search_squares(tiling, width=width, height=height)
+    squares = choose_squares(width=width, height=height)
     frames, tracker = [], Tracker(TrackerConfig())
     for frame in clip[0]:
         found = detect_in_squares(frame, squares, backend.detect)

@@ -1,4 +1,9 @@
-"""Estimate a clip with a detector that finds few people at a time, and follow who was found."""
+"""Estimate a clip with a detector that finds few people at a time, and follow who was found.
+
+The whole frame and tiles of it are searched where the picture has changed enough or somebody was
+lost. In the frames between, the detector looks into the squares in which it saw the people last:
+whether it sees a person depends much on the square, and hardly changes from frame to frame.
+"""
 
 from dataclasses import dataclass, field
 
@@ -12,12 +17,12 @@ from pose.estimator import (
     merge_frame_poses,
     stack_frames,
 )
-from pose.oks import suppress_duplicates
+from pose.oks import distinct_people
+from pose.search_clock import SearchClock
 from pose.tiling import (
     DetectPeople,
     Square,
     detect_in_square,
-    detect_in_squares,
     square_around,
     tile_squares,
     whole_frame,
@@ -32,32 +37,47 @@ from schemas.pose_sequence import PoseSequence
 class TilingConfig:
     """Where and how often people are searched for."""
 
-    detect_every: int = 8
-    """Search everywhere in every n-th frame; follow the people found in the frames between."""
+    detect_every: int = 12
+    """Search everywhere at least in every n-th frame, in others where the picture changes; follow
+    the people found in the frames between."""
+    detect_after_change: float = 60.0
+    """Search again when the changes from frame to frame add up to so many grey levels."""
+    passes_per_frame: float = 3.3
+    """Search sooner where so many squares per frame, on average, are enough for it: the fewer
+    people are followed, the more often."""
     tiles_across: tuple[int, ...] = (1, 2)
     """Tile sizes: how often a tile fits into the shorter side of the frame. Empty: no tiles."""
     tile_overlap: float = 0.34
     """Least part of a tile's side that neighbours share."""
     crop_scales: tuple[float, ...] = (3.0,)
-    """Squares in which a person is followed, one after the other until it is found: their side
-    over the longer side of its box."""
-    follow_missed_frames: int = 3
+    """Squares in which a person is looked for who is not found in the square of the frame before,
+    one after the other until it is found: their side over the longer side of its box."""
+    follow_missed_frames: int = 1
     """A person not found for more frames than this is left to the next search."""
     duplicate_oks: float = 0.5
     """Two poses of a frame at least this similar (OKS) are one person."""
     min_person_score: float = 0.6
-    """Drop people below this score."""
+    """Least score of a new person."""
+    keep_person_score: float = 0.5
+    """Least score of a person who is followed, if lower than `min_person_score`, so that people do
+    not come and go with every tremble of their score."""
     max_people: int = 10
     """Keep at most this many people per frame, the best ones."""
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     """Who is who from frame to frame."""
 
     def __post_init__(self) -> None:
-        for name in ("detect_every", "max_people"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be >= 1, got {getattr(self, name)}")
-        if self.follow_missed_frames < 0:
-            raise ConfigError(f"follow_missed_frames must be >= 0, got {self.follow_missed_frames}")
+        least = {
+            "detect_every": 1,
+            "passes_per_frame": 0,
+            "follow_missed_frames": 0,
+            "max_people": 1,
+        }
+        for name, limit in least.items():
+            if getattr(self, name) < limit:
+                raise ConfigError(f"{name} must be >= {limit}, got {getattr(self, name)}")
+        if not self.detect_after_change > 0:
+            raise ConfigError(f"detect_after_change must be > 0, got {self.detect_after_change}")
         if any(count < 1 for count in self.tiles_across):
             raise ConfigError(f"tiles_across must be >= 1 each, got {self.tiles_across}")
         if not 0 <= self.tile_overlap < 1:
@@ -68,8 +88,18 @@ class TilingConfig:
             raise ConfigError(
                 f"duplicate_oks must be over 0 and at most 1, got {self.duplicate_oks}"
             )
-        if not 0 <= self.min_person_score <= 1:
-            raise ConfigError(f"min_person_score must be 0 to 1, got {self.min_person_score}")
+        for name in ("min_person_score", "keep_person_score"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be 0 to 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sighting:
+    """A person, and the square in which the detector saw it."""
+
+    square: Square
+    pose: FramePoses
+    """One person."""
 
 
 class TiledPoseEstimator:
@@ -90,8 +120,13 @@ class TiledPoseEstimator:
         self._detect = detect
         self._detect_known = follow or detect
         self._config = config
+        self._keep_score = min(config.keep_person_score, config.min_person_score)
         self._tracker = Tracker(config.tracker)
-        self._frames_seen = 0
+        self._clock = SearchClock(
+            most_frames=config.detect_every, change_levels=config.detect_after_change
+        )
+        self._spare_passes = 0.0
+        self._squares: dict[int, Square] = {}  # by id, of the people of the last frame
         self._last_index: int | None = None
         self._last = TrackedPoses(poses=empty_frame_poses(), track_ids=np.zeros(0, np.int32))
 
@@ -122,43 +157,68 @@ class TiledPoseEstimator:
 
     def _next_frame(self, frame: npt.NDArray[np.uint8]) -> TrackedPoses:
         """Search or follow in [H, W, 3]."""
-        found = self._follow(frame)
-        if self._frames_seen % self._config.detect_every == 0:
-            height, width = frame.shape[:2]
-            squares = search_squares(self._config, width=width, height=height)
-            found = merge_frame_poses((found, detect_in_squares(frame, squares, self._detect)))
-        self._frames_seen += 1
-        people = self._best_people(found)
-        return TrackedPoses(poses=people, track_ids=self._tracker.update(people))
-
-    def _follow(self, frame: npt.NDArray[np.uint8]) -> FramePoses:
-        """Look for every known person around where it is expected."""
-        expected = self._tracker.expected(max_missed_frames=self._config.follow_missed_frames)
-        return merge_frame_poses(
-            self._follow_person(frame, expected.select([person]))
-            for person in range(expected.num_people)
-        )
-
-    def _follow_person(self, frame: npt.NDArray[np.uint8], expected: FramePoses) -> FramePoses:
-        """The one person near `expected` that is most like it, if any."""
+        config = self._config
         height, width = frame.shape[:2]
-        for scale in self._config.crop_scales:
+        tiles = search_squares(config, width=width, height=height)
+        self._spare_passes = max(self._spare_passes, -len(tiles)) + config.passes_per_frame
+        seen = self._follow(frame)
+        if self._spare_passes >= len(tiles):
+            self._clock.search_within(1)
+        if self._clock.is_due(frame):
+            for tile in tiles:
+                seen += self._look(frame, tile, self._detect, config.min_person_score)
+        poses = merge_frame_poses(each.pose for each in seen)
+        kept = distinct_people(poses, threshold=config.duplicate_oks)[: config.max_people]
+        people = poses.select(kept)
+        ids = self._tracker.update(people)
+        squares = {
+            track: seen[person].square for track, person in zip(ids.tolist(), kept, strict=True)
+        }
+        self._squares = squares
+        return TrackedPoses(poses=people, track_ids=ids)
+
+    def _look(
+        self, frame: npt.NDArray[np.uint8], square: Square, detect: DetectPeople, min_score: float
+    ) -> list[_Sighting]:
+        """The people of one square who have a sufficient score."""
+        self._spare_passes -= 1
+        found = detect_in_square(frame, square, detect)
+        strong = np.flatnonzero(found.box_scores >= min_score).tolist()
+        return [_Sighting(square, found.select([person])) for person in strong]
+
+    def _follow(self, frame: npt.NDArray[np.uint8]) -> list[_Sighting]:
+        """Look for the known people where they were seen last, then around each one missed."""
+        config = self._config
+        expected = self._tracker.expected(max_missed_frames=config.follow_missed_frames)
+        seen: list[_Sighting] = []
+        pairs: dict[int, int] = {}
+        for square in dict.fromkeys(self._squares.values()):
+            if len(pairs) == expected.num_people:
+                break
+            seen += self._look(frame, square, self._detect_known, self._keep_score)
+            people = merge_frame_poses(each.pose for each in seen)
+            pairs = match_people(expected, people, min_similarity=config.tracker.min_similarity)
+        missed = [each for each in range(expected.num_people) if each not in pairs]
+        return [seen[person] for person in pairs.values()] + [
+            sighting
+            for person in missed
+            for sighting in self._look_around(frame, expected.select([person]))
+        ]
+
+    def _look_around(self, frame: npt.NDArray[np.uint8], expected: FramePoses) -> list[_Sighting]:
+        """The one person near `expected` that is most like it, if any."""
+        config = self._config
+        height, width = frame.shape[:2]
+        for scale in config.crop_scales:
             square = square_around(expected.boxes[0], scale=scale)
             if square.side > max(width, height):
                 square = whole_frame(width=width, height=height)
-            found = detect_in_square(frame, square, self._detect_known)
-            pairs = match_people(
-                expected, found, min_similarity=self._config.tracker.min_similarity
-            )
+            seen = self._look(frame, square, self._detect_known, self._keep_score)
+            people = merge_frame_poses(each.pose for each in seen)
+            pairs = match_people(expected, people, min_similarity=config.tracker.min_similarity)
             if pairs:
-                return found.select(list(pairs.values()))
-        return empty_frame_poses()
-
-    def _best_people(self, found: FramePoses) -> FramePoses:
-        """Different people with a sufficient score, best first."""
-        strong = found.select(np.flatnonzero(found.box_scores >= self._config.min_person_score))
-        people = suppress_duplicates(strong, threshold=self._config.duplicate_oks)
-        return people.select(list(range(min(people.num_people, self._config.max_people))))
+                return [seen[pairs[0]]]
+        return []
 
 
 def search_squares(config: TilingConfig, *, width: int, height: int) -> tuple[Square, ...]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.bench_pose import brute_force_squares
 from benchmarks.pose_figures import differing_people, id_changes, jitter
 from schemas.pose_sequence import PoseSequence, empty_pose_sequence
 
@@ -53,3 +54,17 @@ def test_a_new_id_in_the_same_place_is_a_change() -> None:
     assert id_changes(poses) == 1
     poses.boxes[3:] += 90
     assert id_changes(poses) == 0
+
+
+@pytest.mark.parametrize(("width", "height"), [(341, 256), (455, 256), (144, 256)])
+def test_brute_force_is_the_whole_frame_and_21_tiles_up_to_its_edges(
+    width: int, height: int
+) -> None:
+    whole, *tiles = brute_force_squares(width=width, height=height)
+    assert whole.side == max(width, height)
+    assert len(set(tiles)) == 21
+    for side in {tile.side for tile in tiles}:
+        same = [tile for tile in tiles if tile.side == side]
+        assert min(tile.left for tile in same) == min(tile.top for tile in same) == 0
+        assert max(tile.left for tile in same) + side == width
+        assert max(tile.top for tile in same) + side == height

@@ -51,7 +51,7 @@ class SquareDetector:
 
 
 def config(**changes: Any) -> TilingConfig:
-    return TilingConfig(min_person_score=0.3, detect_every=8, **changes)
+    return TilingConfig(min_person_score=0.3, detect_every=8, follow_missed_frames=3, **changes)
 
 
 def estimate(frames: npt.NDArray[np.uint8], *cuts: int, detector: Any = None) -> PoseSequence:
@@ -107,6 +107,74 @@ def test_known_people_are_followed_with_their_own_detector() -> None:
     estimator = TiledPoseEstimator(search, config(), follow=follow)
     estimator.estimate(video(3), np.arange(3))
     assert follow.calls == 2 * 2
+
+
+class FixedSideDetector(SquareDetector):
+    """Sees people in squares of one size only, as if they were too large or small in others."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def __call__(self, image: npt.NDArray[np.uint8]) -> FramePoses:
+        found = super().__call__(image)
+        return found if image.shape[0] == self.side else empty_frame_poses()
+
+
+def test_people_are_followed_in_the_squares_in_which_they_were_seen() -> None:
+    tile_side = HEIGHT // 2
+    estimator = TiledPoseEstimator(FixedSideDetector(tile_side), config(passes_per_frame=0.0))
+    still = np.repeat(video(1), 6, axis=0)
+    assert estimator.estimate(still, np.arange(6)).num_people.tolist() == [2] * 6
+
+
+def num_searches(frames: npt.NDArray[np.uint8], **changes: Any) -> int:
+    search = SquareDetector()
+    settings = TilingConfig(min_person_score=0.3, detect_every=1000, **changes)
+    estimator = TiledPoseEstimator(search, settings, follow=SquareDetector())
+    estimator.estimate(frames, np.arange(len(frames)))
+    return search.calls // len(search_squares(settings, width=WIDTH, height=HEIGHT))
+
+
+def test_the_fewer_people_the_more_searches() -> None:
+    nobody, two_people = np.zeros_like(video(30)), np.repeat(video(1), 30, axis=0)
+    squares = len(search_squares(config(), width=WIDTH, height=HEIGHT))
+    assert num_searches(nobody, passes_per_frame=4.0) == 30 * 4 // squares
+    assert (
+        1
+        < num_searches(two_people, passes_per_frame=4.0)
+        < num_searches(nobody, passes_per_frame=4.0)
+    )
+    assert num_searches(nobody, passes_per_frame=0.0) == 1
+
+
+def test_a_cut_is_searched_at_once() -> None:
+    frames = np.zeros((6, HEIGHT, WIDTH, 3), np.uint8)
+    frames[3:] = 90
+    assert num_searches(frames, passes_per_frame=0.0) == 2
+
+
+@pytest.mark.parametrize(("keep", "people"), [(0.5, [2, 1]), (0.3, [2, 2]), (0.9, [2, 1])])
+def test_who_is_known_needs_a_lower_score(keep: float, people: list[int]) -> None:
+    frames = np.repeat(video(1), 2, axis=0)
+    frames[1][frames[1] == 100] = 90
+    settings = TilingConfig(min_person_score=0.39, keep_person_score=keep)
+    estimator = TiledPoseEstimator(DimmingDetector(), settings)
+    assert estimator.estimate(frames, np.arange(2)).num_people.tolist() == people
+
+
+class DimmingDetector(SquareDetector):
+    """Also sees the darker person when it has become darker still."""
+
+    def __call__(self, image: npt.NDArray[np.uint8]) -> FramePoses:
+        found = super().__call__(np.where(image == 90, 100, image).astype(np.uint8))
+        dim = np.float32(0.9 if (image == 90).any() else 1.0)
+        return FramePoses(
+            keypoints=found.keypoints,
+            scores=found.scores * dim,
+            boxes=found.boxes,
+            box_scores=found.box_scores * dim,
+        )
 
 
 def test_a_repeated_source_frame_repeats_its_poses_without_work() -> None:
@@ -166,6 +234,8 @@ def test_indices_of_another_length_are_refused() -> None:
     ("changes", "message"),
     [
         ({"detect_every": 0}, "detect_every must be >= 1, got 0"),
+        ({"passes_per_frame": -1}, "passes_per_frame must be >= 0, got -1"),
+        ({"detect_after_change": 0.0}, "detect_after_change must be > 0, got 0.0"),
         ({"max_people": 0}, "max_people must be >= 1, got 0"),
         ({"follow_missed_frames": -1}, "follow_missed_frames must be >= 0, got -1"),
         ({"tiles_across": (1, 0)}, r"tiles_across must be >= 1 each, got \(1, 0\)"),
@@ -173,6 +243,7 @@ def test_indices_of_another_length_are_refused() -> None:
         ({"crop_scales": ()}, r"crop_scales must be >= 1 each, got \(\)"),
         ({"duplicate_oks": 0.0}, "duplicate_oks must be over 0 and at most 1, got 0.0"),
         ({"min_person_score": 1.1}, "min_person_score must be 0 to 1, got 1.1"),
+        ({"keep_person_score": -0.1}, "keep_person_score must be 0 to 1, got -0.1"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
