@@ -8,7 +8,7 @@ from typing import Any
 from pipelines import storage
 from pipelines.finished_output import DAMAGE
 from pipelines.kept_clip import IMAGE_STREAMS, KeptClip
-from pipelines.plan import ClipTask, ShardSpec, decode_plan
+from pipelines.plan import ClipTask, ShardSpec, decode_specs
 from pipelines.sealed_json import read_sealed_json
 from schemas.clip_record import ClipRecord
 from schemas.errors import ShardError
@@ -117,7 +117,7 @@ class OldShard:
         try:
             with storage.open_input(reuse.plan_path) as file:
                 file.seek(reuse.plan_offsets[shard])
-                (old,) = decode_plan([file.readline().decode("utf-8")]).shards
+                (old,) = decode_specs([file.readline().decode("utf-8")])
             done = read_sealed_json(done_path)
             if done is None:
                 raise ShardError("no such file, or not as it was written")

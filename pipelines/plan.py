@@ -177,12 +177,6 @@ def encode_plan(plan: Plan) -> str:
     return "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
 
 
-def decode_plan(lines: Iterable[str]) -> Plan:
-    """Return the plan that `encode_plan` wrote."""
-    texts = list(lines)
-    return Plan(shards=tuple(decode_specs(texts)), settled=decode_settled(texts))
-
-
 def decode_settled(lines: Iterable[str]) -> tuple[LedgerRow, ...]:
     """Return the settled rows of a plan, which are in its first line."""
     return tuple(from_plain(row) for row in json.loads(next(iter(lines)))["settled"])

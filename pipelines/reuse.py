@@ -15,7 +15,7 @@ from pipelines.config import BuildConfig
 from pipelines.finished_output import DAMAGE, FinishedOutput, open_output
 from pipelines.old_shard import Reuse, reusable_rows
 from pipelines.output_folder import setting_changes, settings_path
-from pipelines.plan import Plan, decode_plan
+from pipelines.plan import Plan, decode_specs
 from pipelines.sealed_json import read_sealed_json
 from schemas.clip_record import SCHEMA_VERSION, Provenance
 from schemas.errors import ConfigError, ShardError
@@ -213,7 +213,7 @@ def _match_plans(
     try:
         with storage.open_input(path) as file:
             for line in file:
-                for spec in decode_plan([line.decode("utf-8")]).shards:
+                for spec in decode_specs([line.decode("utf-8")]):
                     new = plan.shards[spec.shard]
                     num_clips += len(reusable_rows(spec, new, rows, strict=config.strict))
                     offsets.append(position)

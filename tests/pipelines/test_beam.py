@@ -12,7 +12,7 @@ import pipelines.build
 from pipelines.build import METRICS_NAMESPACE, BuildShardFn, ReadPlan
 from pipelines.build_shard import ShardResult, plan_path
 from pipelines.config import BuildConfig
-from pipelines.plan import ShardSpec, decode_plan
+from pipelines.plan import ShardSpec, decode_specs
 from schemas.clip_record import Provenance
 from schemas.errors import ShardError
 from schemas.labels import LabelMap
@@ -84,14 +84,14 @@ def test_bug_stops_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_plan_file_becomes_the_specs(built: Path) -> None:
     path = plan_path(str(built))
-    expected = decode_plan(Path(path).read_text().splitlines()).shards
+    expected = tuple(decode_specs(Path(path).read_text().splitlines()))
     with beam_testing.TestPipeline() as pipeline:
         assert_that(pipeline | ReadPlan(path), equal_to(list(expected)))
     assert sum(len(spec.tasks) for spec in expected) == 5
 
 
 def test_elements_between_the_steps_stay_small(built: Path) -> None:
-    for spec in decode_plan(Path(plan_path(str(built))).read_text().splitlines()).shards:
+    for spec in decode_specs(Path(plan_path(str(built))).read_text().splitlines()):
         size = len(beam.coders.registry.get_coder(ShardSpec).encode(spec))
         assert size < 2000 * (1 + len(spec.tasks)), "frames must never cross an edge"
 
