@@ -22,7 +22,7 @@ Arguments = Callable[..., list[str]]
 Contents = Callable[[str | Path], dict[str, Any]]
 Upload = Callable[[Path, str], str]
 
-STRIDE = 9
+STRIDE = 17
 """Every so many steps of writing are tried; all of them take minutes."""
 
 
