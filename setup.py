@@ -22,7 +22,7 @@ PACKAGES = [
     "video",
 ]
 
-READER = ["google-crc32c>=1.5", "numpy>=2.0", "protobuf>=5", "pyarrow>=18"]
+READER = ["google-crc32c>=1.5", "isal>=1.7", "numpy>=2.0", "protobuf>=5", "pyarrow>=18"]
 
 PREP = [
     "apache-beam>=2.70",
@@ -32,6 +32,7 @@ PREP = [
     "numba>=0.62",
     "opencv-contrib-python>=4.11",
     "rich>=13",
+    "simplejpeg>=1.8",
     "tyro>=0.9",
 ]
 
@@ -48,6 +49,7 @@ TRAIN = [
     "matplotlib>=3.9",
     "opencv-contrib-python>=4.11",
     "rich>=13",
+    "simplejpeg>=1.8",
     "tensorboard>=2.19",
     "torch>=2.7",
     "tyro>=0.9",

@@ -5,10 +5,14 @@ import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import cv2
 import numpy as np
+import simplejpeg
+
+Decoder = Literal["simplejpeg", "opencv"]
+"""The one that the loader uses, or `cv2.imdecode`."""
 
 
 class BareDecoders:
@@ -30,10 +34,10 @@ class BareDecoders:
             self._pipes.append(ours)
             self._processes.append(process)
 
-    def decode_all(self) -> float:
+    def decode_all(self, decoder: Decoder) -> float:
         """Decode every JPEG once, all processes at the same time; return their CPU seconds."""
         for pipe in self._pipes:
-            pipe.send("decode")
+            pipe.send(decoder)
         return sum(pipe.recv() for pipe in self._pipes)
 
     def __enter__(self) -> Self:
@@ -54,8 +58,18 @@ def _decode_on_demand(pipe: Connection) -> None:
     """Decode all JPEGs as often as told; answer with the CPU seconds."""
     cv2.setNumThreads(0)
     images: list[bytes] = pipe.recv()
-    while pipe.recv():
+    colors = [_colors_of(jpeg) for jpeg in images]
+    while decoder := pipe.recv():
         start = time.process_time()
-        for jpeg in images:
-            cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
+        if decoder == "opencv":
+            for jpeg in images:
+                cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
+        else:
+            for jpeg, color in zip(images, colors, strict=True):
+                simplejpeg.decode_jpeg(jpeg, color)
         pipe.send(time.process_time() - start)
+
+
+def _colors_of(jpeg: bytes) -> str:
+    """What the image is decoded to."""
+    return "GRAY" if simplejpeg.decode_jpeg_header(jpeg)[2] == "Gray" else "RGB"

@@ -8,7 +8,6 @@ References: https://parquet.apache.org/docs/file-format/; Thrift compact protoco
 """
 
 import struct
-import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
+from isal import isal_zlib
 
 from schemas.errors import ShardError
 
@@ -95,7 +95,7 @@ class ImagePages:
         """The images of a page that are wanted, by number."""
         data, end = self._data, page.start + page.size
         payload = memoryview(data)[page.start : end]
-        if page.crc is not None and zlib.crc32(payload) != page.crc:
+        if page.crc is not None and isal_zlib.crc32(payload) != page.crc:
             place_text = f"page at byte {page.start} of {self._path.name}"
             raise ShardError(f"{place_text} must have its stored checksum, got another")
         place = self._after_levels(page.start)

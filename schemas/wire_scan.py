@@ -6,6 +6,7 @@ References: https://protobuf.dev/programming-guides/encoding/
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from mmap import mmap
 from typing import NamedTuple
 
@@ -13,8 +14,8 @@ from schemas.errors import ShardError
 
 _BYTES = 2  # wire type of a length-delimited field
 _MAX_SHIFT = 63
-_FEATURE_LISTS = b"\x12"  # SequenceExample.feature_lists: field 2, length-delimited
-_FIRST, _SECOND = b"\x0a", b"\x12"  # length-delimited fields 1 and 2 of all messages below it
+_FEATURE_LISTS = 0x12  # SequenceExample.feature_lists: field 2, length-delimited
+_FIRST, _SECOND = 0x0A, 0x12  # length-delimited fields 1 and 2 of all messages below it
 
 
 class Span(NamedTuple):
@@ -82,19 +83,20 @@ def _images_at(
     data: bytes | mmap, features: Span, key: str, frames: Sequence[int] | None
 ) -> tuple[bytes, ...]:
     """The one bytes value of each frame that is asked for."""
-    places = [Span(start, end) for _, start, end in _fields(data, *features)]
+    most = max(frames) + 1 if frames and min(frames) >= 0 else None  # the rest is of no interest
+    places = [(start, end) for _, start, end in islice(_fields(data, *features), most)]
     if frames is None:
         frames = range(len(places))
     elif frames and not 0 <= min(frames) <= max(frames) < len(places):
         wanted = f"{min(frames)} to {max(frames)}"
         raise ShardError(f"{key!r} must have the frames {wanted}, got {len(places)} frames")
-    return tuple(_single_value(data, places[frame], key, t) for t, frame in enumerate(frames))
+    return tuple(_single_value(data, *places[frame], key, t) for t, frame in enumerate(frames))
 
 
-def _single_value(data: bytes | mmap, feature: Span, key: str, t: int) -> bytes:
+def _single_value(data: bytes | mmap, start: int, end: int, key: str, t: int) -> bytes:
     """The only value of a Feature that holds a BytesList."""
     values = [
-        value for tag, *inner in _fields(data, *feature) if tag == _FIRST
+        value for tag, *inner in _fields(data, start, end) if tag == _FIRST
         for value in _fields(data, *inner)
     ]  # fmt: skip
     if len(values) != 1:
@@ -103,12 +105,12 @@ def _single_value(data: bytes | mmap, feature: Span, key: str, t: int) -> bytes:
     return data[start:end]
 
 
-def _field(tag: bytes, parts: Sequence[bytes]) -> list[bytes]:
+def _field(tag: int, parts: Sequence[bytes]) -> list[bytes]:
     """A length-delimited field whose value comes in parts."""
-    return [tag, _varint(sum(map(len, parts))), *parts]
+    return [bytes([tag]), _varint(sum(map(len, parts))), *parts]
 
 
-def _fields(data: bytes | mmap, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def _fields(data: bytes | mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Tag, start and end of the value of every length-delimited field of a message.
 
     The messages have no fields of another kind, and none above number 15.
@@ -118,16 +120,16 @@ def _fields(data: bytes | mmap, start: int, end: int) -> Iterator[tuple[bytes, i
     """
     place = start
     while place < end:
-        tag = data[place : place + 1]
-        if data[place] & 0x87 != _BYTES:
-            raise ValueError(f"field must be length-delimited, got tag {data[place]}")
-        length = data[place + 1]
+        tag, length = data[place], data[place + 1]
+        if tag & 0x87 != _BYTES:
+            raise ValueError(f"field must be length-delimited, got tag {tag}")
         place += 2
-        shift = 7
-        while length >> shift and shift < _MAX_SHIFT:  # the byte before announces another
-            length += (data[place] - 1) << shift  # its flag was counted as 1 << shift
-            place += 1
-            shift += 7
+        if length > 0x7F:  # the byte announces another
+            shift = 7
+            while length >> shift and shift < _MAX_SHIFT:
+                length += (data[place] - 1) << shift  # the flag before was counted as 1 << shift
+                place += 1
+                shift += 7
         if length > end - place:
             raise ValueError(f"field must end at {end} or before, got {place + length}")
         yield tag, place, place + length

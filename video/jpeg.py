@@ -5,6 +5,7 @@ from typing import Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 
 from schemas.checks import check_array
 
@@ -44,37 +45,48 @@ def decode_jpeg(data: bytes) -> npt.NDArray[np.uint8]:
     """Return the image of a JPEG file: uint8 [H, W, 3] RGB, or [H, W] if it is gray.
 
     Raises:
-        ValueError: If `data` is not a complete JPEG file.
+        ValueError: If `data` is not a complete and undamaged JPEG file.
     """
-    pixels = _decode(data, cv2.IMREAD_UNCHANGED)
-    if pixels.ndim == 3:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-    return pixels
+    _check_ends(data)
+    try:
+        colors = simplejpeg.decode_jpeg_header(data)[2]
+    except ValueError as error:
+        raise _refusal(data) from error
+    return decode_gray_jpeg(data) if colors == "Gray" else decode_rgb_jpeg(data)
 
 
 def decode_rgb_jpeg(data: bytes) -> npt.NDArray[np.uint8]:
-    """Return the image of a colour JPEG file: uint8 [H, W, 3] RGB, as `decode_jpeg` but faster.
+    """Return the image of a JPEG file as colours: uint8 [H, W, 3] RGB.
 
     Raises:
-        ValueError: If `data` is not a complete JPEG file.
+        ValueError: As for `decode_jpeg`.
     """
-    return _decode(data, cv2.IMREAD_COLOR_RGB)
+    return _decode(data, "RGB")
 
 
 def decode_gray_jpeg(data: bytes) -> npt.NDArray[np.uint8]:
     """Return the brightness of a JPEG file: uint8 [H, W].
 
     Raises:
-        ValueError: If `data` is not a complete JPEG file.
+        ValueError: As for `decode_jpeg`.
     """
-    return _decode(data, cv2.IMREAD_GRAYSCALE)
+    return _decode(data, "GRAY")[..., 0]
 
 
-def _decode(data: bytes, flags: int) -> npt.NDArray[np.uint8]:
-    if data[:2] != b"\xff\xd8" or data[-2:] != b"\xff\xd9":
-        raise ValueError(f"data must be a complete JPEG file, got {len(data)} bytes that are not")
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if pixels is None:
-        raise ValueError(f"data must be a JPEG file, got {len(data)} bytes that do not decode")
-    image: npt.NDArray[np.uint8] = pixels
+def _decode(data: bytes, colors: Literal["RGB", "GRAY"]) -> npt.NDArray[np.uint8]:
+    """Pixels [H, W, C]."""
+    _check_ends(data)
+    try:
+        image: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colors)
+    except ValueError as error:
+        raise _refusal(data) from error
     return image
+
+
+def _check_ends(data: bytes) -> None:
+    if data[:2] != b"\xff\xd8" or data[-2:] != b"\xff\xd9":  # the decoder does not miss the end
+        raise ValueError(f"data must be a complete JPEG file, got {len(data)} bytes that are not")
+
+
+def _refusal(data: bytes) -> ValueError:
+    return ValueError(f"data must be a JPEG file, got {len(data)} bytes that do not decode")

@@ -36,9 +36,8 @@ def load_flow(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
     A mirrored frame moves the other way: dx changes its sign. A resized frame moves by more
     pixels: the displacements grow with it.
     """
-    unmirrored = np.empty_like(crops[0])  # stays in the cache of the processor
+    codes = np.empty_like(crops[0])  # stays in the cache of the processor
     for t, images in enumerate(_flow_images(record)):
-        codes = unmirrored if view.is_mirrored else crops[t]
         shown = [_cut(_resize(image, crop), crop) for image in images]
         cv2.mixChannels(shown, [codes], [0, 0, 1, 1])
         if crop.scale != 1.0:
@@ -46,7 +45,7 @@ def load_flow(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
             codes[:] = np.clip(np.rint(pixels), 0, 255)
         if view.is_mirrored:
             codes.view("<u2")[:] ^= 0x00FF  # dx, the low byte: 255 - code
-            cv2.flip(codes, 1, dst=crops[t])
+        _put(crops, t, codes, view)
 
 
 def load_stored_pose(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
@@ -145,10 +144,8 @@ def _cut(image: UInt8, crop: Crop) -> UInt8:
 
 def _put(crops: UInt8, t: int, image: UInt8, view: View) -> None:
     """Store frame t, mirrored if the sample is."""
-    if view.is_mirrored:
-        cv2.flip(image, 1, dst=crops[t])
-    else:
-        crops[t] = image
+    # Not mirrored into its place: plain copies fill memory that is not in the cache the fastest.
+    crops[t] = cv2.flip(image, 1) if view.is_mirrored else image
 
 
 def _recolor(pixels: UInt8, view: View) -> None:

@@ -1,13 +1,15 @@
 """JPEG files: what is kept, what is refused."""
 
 import io
+from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from video.jpeg import decode_jpeg, encode_jpeg
+from video.jpeg import decode_gray_jpeg, decode_jpeg, decode_rgb_jpeg, encode_jpeg
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -68,6 +70,29 @@ def test_another_reader_sees_the_same_colours() -> None:
         assert image.mode == "RGB"
         other = np.asarray(image)
     assert np.abs(other.astype(int) - decode_jpeg(data)).max() <= 1
+
+
+@pytest.mark.parametrize("chroma", ["444", "420"])
+def test_pixels_equal_those_of_opencv(chroma: Literal["444", "420"]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (47, 61, 3), np.uint8)
+    for image in (noise, np.ascontiguousarray(noise[..., 0])):
+        data = encode_jpeg(image, quality=90, chroma=chroma)
+        stored = np.frombuffer(data, np.uint8)
+        rgb = cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB)
+        gray = cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE)
+        np.testing.assert_array_equal(decode_rgb_jpeg(data), rgb)
+        np.testing.assert_array_equal(decode_gray_jpeg(data), gray)
+        np.testing.assert_array_equal(decode_jpeg(data), rgb if image.ndim == 3 else gray)
+
+
+def test_damage_that_opencv_fills_with_grey_is_refused() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data = encode_jpeg(noise, quality=90)
+    holed = data[: len(data) // 2] + data[-2:]
+    assert cv2.imdecode(np.frombuffer(holed, np.uint8), cv2.IMREAD_COLOR) is not None
+    message = rf"^data must be a JPEG file, got {len(holed)} bytes that do not decode$"
+    with pytest.raises(ValueError, match=message):
+        decode_rgb_jpeg(holed)
 
 
 def test_equal_images_give_equal_bytes() -> None:
