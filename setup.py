@@ -38,6 +38,8 @@ PREP = [
 
 ONNX = ["onnxruntime>=1.20", "pycocotools>=2.0.8"]
 
+ONNX_GPU = ["onnxruntime-gpu[cuda,cudnn]>=1.21", "pycocotools>=2.0.8"]
+
 MOVENET = [*ONNX, "tensorflow>=2.20"]
 
 GCP = ["apache-beam[gcp]>=2.70"]
@@ -84,6 +86,7 @@ setup(
     extras_require={
         "prep": PREP,
         "onnx": PREP + ONNX,
+        "onnx-gpu": PREP + ONNX_GPU,
         "movenet": PREP + MOVENET,
         "gcp": GCP,
         "gpu": GPU,

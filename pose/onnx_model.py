@@ -41,7 +41,8 @@ class OnnxModel:
         if self._provider not in available:
             raise ConfigError(
                 f"provider must be one that onnxruntime has here ({', '.join(available)}), got "
-                f"{provider}; for cuda: pip uninstall onnxruntime; pip install onnxruntime-gpu"
+                f"{provider}; for cuda: pip uninstall onnxruntime; "
+                "pip install 'perfnet-prep[onnx-gpu]'"
             )
         self._session: Any = None
         self.model_hash = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -85,6 +86,8 @@ def _load(path: Path, provider: str, batch_shape: tuple[int, ...]) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
+    if provider == _PROVIDERS["cuda"]:
+        runtime.preload_dlls()  # of the nvidia packages, which no search path names
     try:
         session = runtime.InferenceSession(str(path), options, providers=[provider])
     except _failures() as error:

@@ -121,6 +121,26 @@ def test_a_provider_that_is_not_there_is_refused(tiny: OnnxConfig) -> None:
         OnnxBackend(replace(tiny, provider="cuda"))
 
 
+def test_libraries_of_cuda_are_loaded_before_the_session_that_needs_them(
+    tiny: OnnxConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    calls: list[str] = []
+
+    class Refuse:
+        def __init__(self, _path: str, _options: object, *, providers: list[str]) -> None:
+            calls.append(providers[0])
+            raise RuntimeError("no CUDA device")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: calls.append("preload"))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Refuse)
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        estimate(replace(tiny, provider="cuda"), frame_with_dot(9, 9)[None])
+    assert calls == ["preload", "CUDAExecutionProvider"]
+
+
 def test_a_model_by_name_must_have_been_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

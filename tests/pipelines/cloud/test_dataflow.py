@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("google.cloud.dataflow_v1beta3", reason="needs: pip install '.[gcp]'")
 
+from apache_beam.internal.gcp import auth
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
@@ -226,6 +227,35 @@ def test_job_that_cannot_work_is_refused_before_anything_is_written(
     assert "Traceback" not in printed
     assert storage.list_remote_sizes(f"{cloud}/out") == {}
     assert not (tmp_path / "out" / "state" / "plan.jsonl").exists()
+
+
+def test_submitting_writes_no_credential_anywhere(
+    cloud: str,
+    remote_arguments: Arguments,
+    account: Path,
+    tmp_path: Path,
+    download: Callable[[str, Path], Path],
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Of DataflowRunner's own log, of the job, of what is staged: at every level."""
+    caplog.set_level("DEBUG")
+    options = beam_options(cloud, "--sdk_location=container")
+    with jobs_endpoint(lambda _job: "JOB_STATE_FAILED") as endpoint:
+        address = f"--dataflow_endpoint={endpoint.address}"
+        assert main([*remote_arguments("out"), *options, address]) == 1
+    credentials = auth._Credentials._credentials.get_google_auth_credentials()
+    secrets = {credentials.token, account.with_name("secret").read_text()}
+    assert len(secrets - {None, ""}) == 2, "the account was used"
+    (job,) = endpoint.jobs
+    printed = capfd.readouterr()
+    assert "dataflow_runner" in {record.module for record in caplog.records}
+    texts = [printed.out, printed.err, caplog.text, json_format.MessageToJson(job)]
+    stored = [path for path in download(cloud, tmp_path / "all").rglob("*") if path.is_file()]
+    assert "pipeline.pb" in {path.name for path in stored}
+    for secret in secrets:
+        assert not [text for text in texts if secret in text]
+        assert not [path for path in stored if secret.encode() in path.read_bytes()]
 
 
 def test_refused_job_is_one_line(
