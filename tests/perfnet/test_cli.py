@@ -24,6 +24,7 @@ FIT = {
     *("--model.padding", "--view.num-frames", "--view.height", "--view.width"),
     *("--view.no-mirror", "--view.contrast", "--view.brightness", "--view.padding"),
     *("--view.pose-source", "--view.pose-mirror", "--eval-view.num-frames"),
+    *("--view.num-segments", "--view.crop-scales", "--eval-view.num-segments"),
     *("--eval-view.num-views", "--schedule.steps", "--schedule.warmup-steps"),
     *("--schedule.learning-rate", "--schedule.cosine", "--optimizer.momentum"),
     *("--optimizer.nesterov", "--optimizer.weight-decay", "--optimizer.clip-norm"),
