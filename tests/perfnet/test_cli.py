@@ -25,6 +25,8 @@ FIT = {
     *("--view.no-mirror", "--view.contrast", "--view.brightness", "--view.padding"),
     *("--view.pose-source", "--view.pose-mirror", "--eval-view.num-frames"),
     *("--view.num-segments", "--view.crop-scales", "--eval-view.num-segments"),
+    *("--model.num-segments", "--schedule.decay", "--schedule.milestones"),
+    "--optimizer.per-group",
     *("--eval-view.num-views", "--schedule.steps", "--schedule.warmup-steps"),
     *("--schedule.learning-rate", "--schedule.cosine", "--optimizer.momentum"),
     *("--optimizer.nesterov", "--optimizer.weight-decay", "--optimizer.clip-norm"),
