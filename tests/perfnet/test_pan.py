@@ -267,6 +267,10 @@ def test_block_shifts_what_its_first_convolution_sees() -> None:
         assert np.abs(block(clip).numpy() - wanted).max() > 0.1
         moved = block(shift_frames(clip)).numpy()  # the shortcut is shifted as well
         assert np.abs(moved - wanted).max() > 0.1
+        block.is_shifted, block.conv_b.padding = True, (0, 0)
+        block.conv_b = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), block.conv_b)  # as TensorFlow pads
+        assert block(clip).shape == wanted.shape
+        assert np.abs(block(clip).numpy() - wanted).max() > 0.1
 
 
 @pytest.mark.parametrize(
