@@ -1,20 +1,28 @@
 """Weights of other public codes under our names: a table of names, shapes checked one by one."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from perfnet.models.pan import Pan
 from perfnet.models.r3d import R3D
 from perfnet.models.s3d import S3D
 from schemas.errors import ConfigError
 
-WeightSource = Literal["model_garden_r3d50", "howto100m_s3dg", "torchvision_s3d", "kylemin_s3d"]
+WeightSource = Literal[
+    "model_garden_r3d50", "howto100m_s3dg", "torchvision_s3d", "kylemin_s3d", "torchvision_resnet"
+]
 
 Arrays = Mapping[str, Any]
 """Names to numpy arrays or tensors."""
+
+
+Weights = Mapping[str, torch.Tensor]
+"""Ours, by name."""
 
 
 class _Name(NamedTuple):
@@ -29,9 +37,12 @@ class _Name(NamedTuple):
 def load_weights(model: nn.Module, arrays: Arrays, source: WeightSource) -> None:
     """Load all weights of another code into a network of the same kind.
 
+    The last layer of an image network, and what a PAN has beside its trunks, stay as they are.
+
     Args:
         model: An `R3D` with `padding="tf_same"` and `gate_position="residual"`, or an `S3D` of the
-            variant of the source, with as many classes as the source has. Modified.
+            variant of the source, with as many classes as the source has, or any `Pan` for a
+            ResNet. Modified.
         arrays: model_garden_r3d50: the variables of a checkpoint by the names of
             `tf.train.list_variables`. Others: a state dict.
         source: The other code.
@@ -42,7 +53,7 @@ def load_weights(model: nn.Module, arrays: Arrays, source: WeightSource) -> None
 
     References:
         TF Model Garden `resnet_3d.py`, `nn_blocks_3d.py`; antoine77340/S3D_HowTo100M `s3dg.py`;
-        torchvision `models/video/s3d.py`; kylemin/S3D `model.py`.
+        torchvision `models/video/s3d.py`, `models/resnet.py`; kylemin/S3D `model.py`.
     """
     _check_kind(model, source)
     stem = arrays.get("conv1.conv1.weight")
@@ -53,7 +64,7 @@ def load_weights(model: nn.Module, arrays: Arrays, source: WeightSource) -> None
         )
     arrays = _cleaned(arrays, source)
     own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
-    names = _r3d_names(own) if source == "model_garden_r3d50" else _S3D_NAMES[source](own)
+    names = _NAMES[source](own)
     faults = [f"{name.other} is missing" for name in names if name.other not in arrays]
     faults += [f"{name} is left over" for name in sorted(arrays.keys() - {n.other for n in names})]
     loaded = {}
@@ -91,6 +102,7 @@ _MARKS: dict[WeightSource, tuple[str, str]] = {
     "howto100m_s3dg": ("conv1.conv1.weight", "fc.weight"),
     "torchvision_s3d": ("features.0.0.0.weight", "classifier.1.weight"),
     "kylemin_s3d": ("base.0.conv_s.weight", "fc.0.weight"),
+    "torchvision_resnet": ("layer1.0.conv3.weight", "layer4.2.conv3.weight"),
 }
 """A name of the first layers and one of the last by which a code is known."""
 
@@ -113,6 +125,7 @@ _HEADS: dict[WeightSource, str] = {
     "howto100m_s3dg": "fc.weight",
     "torchvision_s3d": "classifier.1.weight",
     "kylemin_s3d": "fc.0.weight",
+    "torchvision_resnet": "fc.weight",
 }
 
 
@@ -122,6 +135,8 @@ def _check_kind(model: nn.Module, source: WeightSource) -> None:
             (model.config.padding, model.config.gate_position) == ("tf_same", "residual")
         )
         wanted = "r3d50g with padding tf_same and gate_position residual"
+    elif source == "torchvision_resnet":
+        is_same, wanted = isinstance(model, Pan), "pan_*"
     else:
         variant = "howto100m" if source == "howto100m_s3dg" else "torchvision"
         is_same = isinstance(model, S3D) and model.config.variant == variant
@@ -138,11 +153,11 @@ def _cleaned(arrays: Arrays, source: WeightSource) -> dict[str, Any]:
     """The weights alone, without wrappers in their names."""
     if source != "model_garden_r3d50":
         plain = {name.removeprefix("module."): value for name, value in arrays.items()}
-        dropped = ("num_batches_tracked", "text_module.")
+        dropped = "fc." if source == "torchvision_resnet" else "text_module."
         return {
             name: value
             for name, value in plain.items()
-            if not name.endswith(dropped[0]) and not name.startswith(dropped[1])
+            if not name.endswith("num_batches_tracked") and not name.startswith(dropped)
         }
     names = {name.removesuffix(_SUFFIX): name for name in arrays if ".OPTIMIZER_SLOT" not in name}
     prefix = next((name.removesuffix(_SECOND) for name in names if name.endswith(_SECOND)), "")
@@ -303,8 +318,41 @@ def _kylemin_names(own: Iterable[str]) -> list[_Name]:
     return _sequence_names(own, "base", "fc.0", _KYLEMIN_UNITS)
 
 
-_S3D_NAMES: dict[WeightSource, Callable[[Iterable[str]], list[_Name]]] = {
+_RESNET_UNITS = {
+    "conv_a": "conv1", "norm_a": "bn1", "conv_b": "conv2", "norm_b": "bn2", "conv_c": "conv3",
+    "norm_c": "bn3", "shortcut": "downsample", "conv": "conv1", "norm": "bn1",
+}  # fmt: skip
+
+
+def _resnet_names(own: Weights) -> list[_Name]:
+    """Every branch of a PAN has a trunk of its own, with the same weights."""
+    names = []
+    for name, value in own.items():
+        part, *rest = name.split(".")
+        if part == "stem":
+            _, unit, leaf = rest
+            other = f"{_RESNET_UNITS[unit]}.{leaf}"
+            change = partial(_for_channels, value.shape[1]) if unit == "conv" else _same
+            names.append(_Name(name, other, change))
+        elif part == "stages":
+            stage, _, block, unit, *leaves = rest
+            there = ".".join((_RESNET_UNITS[unit], *leaves))
+            names.append(_Name(name, f"layer{int(stage) + 1}.{block}.{there}", _same))
+    return names
+
+
+def _for_channels(channels: int, value: torch.Tensor) -> torch.Tensor:
+    """A convolution over colours; over other channels their mean, for each of them."""
+    if value.ndim < 2 or value.shape[1] == channels:
+        return value
+    mean = value.mean(dim=1, keepdim=True)
+    return mean.expand(-1, channels, *mean.shape[2:])
+
+
+_NAMES: dict[WeightSource, Callable[[Weights], list[_Name]]] = {
+    "model_garden_r3d50": _r3d_names,
     "howto100m_s3dg": _howto100m_names,
     "torchvision_s3d": _torchvision_names,
     "kylemin_s3d": _kylemin_names,
+    "torchvision_resnet": _resnet_names,
 }
