@@ -1,17 +1,24 @@
 """Weights of other public codes under our names: a table of names, shapes checked one by one."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from perfnet.models.caffe_names import clean_eco_name, eco_name, openpose_name
+from perfnet.models.eco import EcoLite
+from perfnet.models.openpose import OpenPoseBody
 from perfnet.models.r3d import R3D
 from perfnet.models.s3d import S3D
 from schemas.errors import ConfigError
 
-WeightSource = Literal["model_garden_r3d50", "howto100m_s3dg", "torchvision_s3d", "kylemin_s3d"]
+WeightSource = Literal[
+    "model_garden_r3d50", "howto100m_s3dg", "torchvision_s3d", "kylemin_s3d", "eco_lite",
+    "openpose_body",
+]  # fmt: skip
 
 Arrays = Mapping[str, Any]
 """Names to numpy arrays or tensors."""
@@ -30,8 +37,9 @@ def load_weights(model: nn.Module, arrays: Arrays, source: WeightSource) -> None
     """Load all weights of another code into a network of the same kind.
 
     Args:
-        model: An `R3D` with `padding="tf_same"` and `gate_position="residual"`, or an `S3D` of the
-            variant of the source, with as many classes as the source has. Modified.
+        model: An `R3D` with `padding="tf_same"` and `gate_position="residual"`, an `S3D` of the
+            variant of the source or an `EcoLite`, with as many classes as the source has; or an
+            `OpenPoseBody`. Modified.
         arrays: model_garden_r3d50: the variables of a checkpoint by the names of
             `tf.train.list_variables`. Others: a state dict.
         source: The other code.
@@ -42,7 +50,8 @@ def load_weights(model: nn.Module, arrays: Arrays, source: WeightSource) -> None
 
     References:
         TF Model Garden `resnet_3d.py`, `nn_blocks_3d.py`; antoine77340/S3D_HowTo100M `s3dg.py`;
-        torchvision `models/video/s3d.py`; kylemin/S3D `model.py`.
+        torchvision `models/video/s3d.py`; kylemin/S3D `model.py`; mzolfaghari/ECO-pytorch
+        `tf_model_zoo/ECO`; Hzzone/pytorch-openpose `src/model.py`.
     """
     _check_kind(model, source)
     stem = arrays.get("conv1.conv1.weight")
@@ -53,7 +62,7 @@ def load_weights(model: nn.Module, arrays: Arrays, source: WeightSource) -> None
         )
     arrays = _cleaned(arrays, source)
     own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
-    names = _r3d_names(own) if source == "model_garden_r3d50" else _S3D_NAMES[source](own)
+    names = _NAMES[source](own)
     faults = [f"{name.other} is missing" for name in names if name.other not in arrays]
     faults += [f"{name} is left over" for name in sorted(arrays.keys() - {n.other for n in names})]
     loaded = {}
@@ -91,6 +100,8 @@ _MARKS: dict[WeightSource, tuple[str, str]] = {
     "howto100m_s3dg": ("conv1.conv1.weight", "fc.weight"),
     "torchvision_s3d": ("features.0.0.0.weight", "classifier.1.weight"),
     "kylemin_s3d": ("base.0.conv_s.weight", "fc.0.weight"),
+    "eco_lite": ("conv1_7x7_s2.weight", "res3a_2.weight"),
+    "openpose_body": ("conv4_3_CPM.weight", "Mconv1_stage2_L1.weight"),
 }
 """A name of the first layers and one of the last by which a code is known."""
 
@@ -108,11 +119,12 @@ def num_classes_of(arrays: Arrays, source: WeightSource) -> int:
     return int(arrays[name].shape[-1 if source == "model_garden_r3d50" else 0])
 
 
-_HEADS: dict[WeightSource, str] = {
+_HEADS = {
     "model_garden_r3d50": "head/kernel",
     "howto100m_s3dg": "fc.weight",
     "torchvision_s3d": "classifier.1.weight",
     "kylemin_s3d": "fc.0.weight",
+    "eco_lite": "fc_final.weight",
 }
 
 
@@ -122,6 +134,10 @@ def _check_kind(model: nn.Module, source: WeightSource) -> None:
             (model.config.padding, model.config.gate_position) == ("tf_same", "residual")
         )
         wanted = "r3d50g with padding tf_same and gate_position residual"
+    elif source == "eco_lite":
+        is_same, wanted = isinstance(model, EcoLite), "eco_lite"
+    elif source == "openpose_body":
+        is_same, wanted = isinstance(model, OpenPoseBody), "the body network of pas_net"
     else:
         variant = "howto100m" if source == "howto100m_s3dg" else "torchvision"
         is_same = isinstance(model, S3D) and model.config.variant == variant
@@ -130,6 +146,9 @@ def _check_kind(model: nn.Module, source: WeightSource) -> None:
         raise ConfigError(f"model must be {wanted} for weights of {source}, got another network")
 
 
+_CLEANERS: dict[WeightSource, Callable[[str], str]] = {
+    "eco_lite": clean_eco_name, "openpose_body": openpose_name,
+}  # fmt: skip
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _SECOND = "layer_with_weights-2/_temporal_conv/kernel"
 
@@ -137,7 +156,8 @@ _SECOND = "layer_with_weights-2/_temporal_conv/kernel"
 def _cleaned(arrays: Arrays, source: WeightSource) -> dict[str, Any]:
     """The weights alone, without wrappers in their names."""
     if source != "model_garden_r3d50":
-        plain = {name.removeprefix("module."): value for name, value in arrays.items()}
+        clean = _CLEANERS.get(source, str)
+        plain = {clean(name.removeprefix("module.")): value for name, value in arrays.items()}
         dropped = ("num_batches_tracked", "text_module.")
         return {
             name: value
@@ -303,8 +323,15 @@ def _kylemin_names(own: Iterable[str]) -> list[_Name]:
     return _sequence_names(own, "base", "fc.0", _KYLEMIN_UNITS)
 
 
-_S3D_NAMES: dict[WeightSource, Callable[[Iterable[str]], list[_Name]]] = {
+def _caffe_names(own: Iterable[str], rename: Callable[[str], str]) -> list[_Name]:
+    return [_Name(name, rename(name), _same) for name in own]
+
+
+_NAMES: dict[WeightSource, Callable[[Iterable[str]], list[_Name]]] = {
+    "model_garden_r3d50": _r3d_names,
     "howto100m_s3dg": _howto100m_names,
     "torchvision_s3d": _torchvision_names,
     "kylemin_s3d": _kylemin_names,
+    "eco_lite": partial(_caffe_names, rename=eco_name),
+    "openpose_body": partial(_caffe_names, rename=openpose_name),
 }

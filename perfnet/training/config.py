@@ -7,7 +7,7 @@ from typing import Literal
 from perfnet.data.augment import ViewConfig
 from perfnet.data.shard_dataset import OnCorrupt
 from perfnet.modality import Modality
-from perfnet.models.registry import ModelConfig
+from perfnet.models.registry import ModelConfig, check_input, check_stream, has_body
 from perfnet.training.schedule import ScheduleConfig
 from schemas.errors import ConfigError
 
@@ -60,7 +60,9 @@ class FitConfig:
     """Checkpoint to start from; a head for other classes is left out."""
     init_weights: Path | None = None
     """Weights of another code to start from, instead of `init`: variables of TF Model Garden's
-    R3D50 (.npz), or a state dict of HowTo100M's, torchvision's or kylemin's S3D."""
+    R3D50 (.npz), or a state dict of HowTo100M's, torchvision's or kylemin's S3D, or of ECO-Lite."""
+    init_body: Path | None = None
+    """Weights of OpenPose's body network for pas_net: a state dict of Hzzone's code."""
     batch_size: int = 8
     """Clips per process of one forward pass."""
     accumulate: int = 1
@@ -113,5 +115,14 @@ class FitConfig:
             raise ConfigError(f"norm_momentum must be > 0 and <= 1, got {self.norm_momentum}")
         if self.init is not None and self.init_weights is not None:
             raise ConfigError(f"init_weights must be left out beside init, got {self.init_weights}")
+        if self.init_body is not None and not has_body(self.model):
+            raise ConfigError(
+                "init_body must be left out unless model.name=pas_net with a fusion that looks at "
+                f"the body, got {self.init_body}"
+            )
         if self.eval_view.is_random:
             raise ConfigError("eval_view.is_random must be off, got a random view")
+        check_stream(self.model.name, self.modality)
+        for where in ("view", "eval_view"):
+            view: ViewConfig = getattr(self, where)
+            check_input(self.model.name, (view.num_frames, view.height, view.width), where=where)
