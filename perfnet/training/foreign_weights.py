@@ -81,8 +81,8 @@ def load_body_weights(body: nn.Module, path: Path) -> None:
     """
     arrays = _read(path, "init_body")
     with torch.device("meta"):
-        names = {openpose_name(name) for name in OpenPoseBody().state_dict()}
-    unused = names - {openpose_name(name) for name in body.state_dict()}
+        whole = OpenPoseBody().last.state_dict(prefix="last.")
+    unused = {openpose_name(name) for name in whole.keys() - body.state_dict().keys()}
     try:
         _check_body(source_of(arrays))
         needed = {name: arrays[name] for name in arrays if openpose_name(name) not in unused}
