@@ -26,6 +26,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
+from perfnet.models.layers import to_channels_last
 from perfnet.models.profile import profile_model
 from perfnet.models.registry import ModelConfig, make_model
 from perfnet.training.config import OptimizerConfig
@@ -91,7 +92,8 @@ def measure_training(
     config = ModelConfig(name=name, width_multiplier=options.width)  # type: ignore[arg-type]
     model = make_model(config, num_classes=_CLASSES)
     model.saves_memory = options.save_memory
-    model = model.to(device=device, memory_format=torch.channels_last_3d).train()
+    model = model.to(device).train()
+    to_channels_last(model)
     optimizer = make_optimizer(model, OptimizerConfig())
     if is_compiled:
         model.compile()

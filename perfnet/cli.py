@@ -166,7 +166,7 @@ def _profile(arguments: list[str]) -> None:
 
     options = _parse("profile", ProfileOptions, arguments)
     from perfnet.models.profile import profile_model
-    from perfnet.models.registry import ModelConfig
+    from perfnet.models.registry import ModelConfig, paper_input_of
 
     found = profile_model(
         ModelConfig(
@@ -175,7 +175,7 @@ def _profile(arguments: list[str]) -> None:
             depth_multiplier=options.depth_multiplier,
         ),
         num_classes=options.num_classes,
-        input_thw=options.input,
+        input_thw=options.input or paper_input_of(options.name),
         in_channels=options.in_channels,
     )
     gflop = found.flops / 1e9

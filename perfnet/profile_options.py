@@ -20,8 +20,9 @@ class ProfileOptions:
     """Network."""
     num_classes: int = 600
     """Number of logits."""
-    input: tuple[int, int, int] = (250, 256, 256)
-    """Frames, height and width of a clip."""
+    input: tuple[int, int, int] | None = None
+    """Frames, height and width of a clip; None = as the network's paper tests: 250x256x256, of pan
+    8 segments of 4 frames of 224x224 (pan_rgb of 1 frame, pan_en of 256x256)."""
     in_channels: int = 3
     """3 for frames, 2 for flow."""
     width_multiplier: float = 1.0
@@ -32,5 +33,5 @@ class ProfileOptions:
     """Print JSON instead of lines."""
 
     def __post_init__(self) -> None:
-        if min(self.input) < 1:
+        if self.input is not None and min(self.input) < 1:
             raise ConfigError(f"input must be three numbers >= 1, got {self.input}")

@@ -6,7 +6,14 @@ from typing import Literal
 
 import numpy as np
 
-from perfnet.data.windows import Indices, Padding, random_window, spaced_window
+from perfnet.data.windows import (
+    Indices,
+    Padding,
+    random_segments,
+    random_window,
+    spaced_segments,
+    spaced_window,
+)
 from renderers.pose import PoseRenderConfig
 from schemas.errors import ConfigError
 
@@ -23,13 +30,19 @@ class ViewConfig:
     """
 
     num_frames: int = 64
-    """Consecutive frames."""
+    """Frames of the clip that are taken."""
+    num_segments: int | None = None
+    """None = consecutive frames; else num_frames / num_segments adjacent frames from each of so
+    many equal parts of the clip: from a random place of each, or its middle in a central view."""
     height: int = 224
     """Height of the crop in pixels."""
     width: int = 224
     """Width of the crop in pixels (298 for UCF101 and HMDB51)."""
     is_random: bool = True
     """Random window, crop, mirroring, contrast and brightness; otherwise central and unchanged."""
+    crop_scales: tuple[float, ...] = ()
+    """Sides of the crop in shares of the largest crop that fits into the frame, one of which is
+    drawn and resized to height and width; () = pixels as they are stored. Random views only."""
     mirror: bool = True
     """Mirror half of the clips; off for labels that tell left from right. Random views only."""
     contrast: float = 0.2
@@ -37,7 +50,8 @@ class ViewConfig:
     brightness: float = 0.125
     """Brightness offset, of full scale, is drawn from -brightness to brightness. Random views."""
     num_views: int = 1
-    """Evenly spaced windows of a clip, each one sample. Central views only."""
+    """Evenly spaced windows of a clip, or places in its segments, each one sample. Central views
+    only."""
     padding: Padding = "last"
     """Short clips: repeat the last frame, or the first and the last one equally."""
     pose_source: PoseSource = "render"
@@ -51,6 +65,10 @@ class ViewConfig:
         for name in ("num_frames", "height", "width", "num_views"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"view.{name} must be >= 1, got {getattr(self, name)}")
+        self._check_segments()
+        for scale in self.crop_scales:
+            if not 0 < scale <= 1:
+                raise ConfigError(f"view.crop_scales must be > 0 and <= 1, got {scale}")
         for name in ("contrast", "brightness"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"view.{name} must be >= 0 and < 1, got {getattr(self, name)}")
@@ -60,6 +78,18 @@ class ViewConfig:
             raise ConfigError(
                 "view.pose_mirror must be pixels with pose_source=stored (drawn bars cannot swap "
                 "sides), got swap; say --view.pose-mirror pixels, or --view.no-mirror"
+            )
+
+    def _check_segments(self) -> None:
+        segments = self.num_segments
+        if segments is None:
+            return
+        if segments < 1:
+            raise ConfigError(f"view.num_segments must be >= 1, got {segments}")
+        if self.num_frames % segments:
+            raise ConfigError(
+                f"view.num_frames must be a multiple of view.num_segments ({segments}), got "
+                f"{self.num_frames}"
             )
 
     @property
@@ -83,6 +113,8 @@ class View:
     """Place of the crop between the top (0) and the bottom (1) of the frame."""
     right: float
     """Place of the crop between the left (0) and the right (1) of the frame, before mirroring."""
+    crop_scale: float | None
+    """Side of the crop in shares of the largest that fits; None = pixels as they are stored."""
     is_mirrored: bool
     contrast: float
     """Factor about mid-grey."""
@@ -105,7 +137,7 @@ class Crop:
     """The crop of a view in frames of a known size, in pixels."""
 
     scale: float
-    """The frame is resized by this factor first, so that the crop fits into it; 1 = not."""
+    """The frame is resized by this factor first, and the crop fits into it then; 1 = not."""
     top: int
     left: int
     height: int
@@ -126,38 +158,77 @@ def random_view(config: ViewConfig, *, num_frames: int, rng: np.random.Generator
         num_frames: Frames of the clip.
         rng: From `clip_rng`.
     """
+    frames = _random_frames(config, num_frames, rng)
+    down, right = float(rng.uniform()), float(rng.uniform())
+    is_mirrored = bool(rng.integers(0, 2)) and config.mirror
+    contrast = float(rng.uniform(1 - config.contrast, 1 + config.contrast))
+    brightness = float(rng.uniform(-config.brightness, config.brightness) * 255)
     return View(
-        frames=random_window(num_frames, config.num_frames, padding=config.padding, rng=rng),
-        down=float(rng.uniform()),
-        right=float(rng.uniform()),
-        is_mirrored=bool(rng.integers(0, 2)) and config.mirror,
-        contrast=float(rng.uniform(1 - config.contrast, 1 + config.contrast)),
-        brightness=float(rng.uniform(-config.brightness, config.brightness) * 255),
+        frames=frames,
+        down=down,
+        right=right,
+        crop_scale=float(rng.choice(config.crop_scales)) if config.crop_scales else None,
+        is_mirrored=is_mirrored,
+        contrast=contrast,
+        brightness=brightness,
+    )
+
+
+def _random_frames(config: ViewConfig, num_frames: int, rng: np.random.Generator) -> Indices:
+    if config.num_segments is None:
+        return random_window(num_frames, config.num_frames, padding=config.padding, rng=rng)
+    return random_segments(
+        num_frames,
+        config.num_frames,
+        num_segments=config.num_segments,
+        padding=config.padding,
+        rng=rng,
     )
 
 
 def central_view(config: ViewConfig, *, num_frames: int, view: int = 0) -> View:
-    """Return one of the evenly spaced windows of a clip, its central crop and its own colours.
+    """Return one of the evenly spaced looks at a clip, its central crop and its own colours.
 
     Args:
         config: Sizes; `num_views` windows.
         num_frames: Frames of the clip.
         view: Which window, 0 <= view < num_views.
     """
-    frames = spaced_window(
+    return View(
+        frames=_spaced_frames(config, num_frames, view),
+        down=0.5,
+        right=0.5,
+        crop_scale=None,
+        is_mirrored=False,
+        contrast=1.0,
+        brightness=0.0,
+    )
+
+
+def _spaced_frames(config: ViewConfig, num_frames: int, view: int) -> Indices:
+    if config.num_segments is None:
+        return spaced_window(
+            num_frames,
+            config.num_frames,
+            padding=config.padding,
+            view=view,
+            num_views=config.num_views,
+        )
+    return spaced_segments(
         num_frames,
         config.num_frames,
+        num_segments=config.num_segments,
         padding=config.padding,
         view=view,
         num_views=config.num_views,
     )
-    return View(frames=frames, down=0.5, right=0.5, is_mirrored=False, contrast=1.0, brightness=0.0)
 
 
 def place_crop(view: View, config: ViewConfig, *, height: int, width: int) -> Crop:
     """Return where the crop of a view lies in frames of a size.
 
-    A frame smaller than the crop is resized until the crop fits into it.
+    A frame smaller than the crop is resized until the crop fits into it. A view with a share of
+    the largest crop resizes every frame, so that the share has the size of the crop.
 
     Args:
         view: The view.
@@ -165,7 +236,8 @@ def place_crop(view: View, config: ViewConfig, *, height: int, width: int) -> Cr
         height: Height of the frames in pixels.
         width: Width of the frames in pixels.
     """
-    scale = max(1.0, config.height / height, config.width / width)
+    fitting = max(config.height / height, config.width / width)
+    scale = max(1.0, fitting) if view.crop_scale is None else fitting / view.crop_scale
     spare_rows = max(0, round(height * scale) - config.height)
     spare_columns = max(0, round(width * scale) - config.width)
     return Crop(

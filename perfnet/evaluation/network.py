@@ -10,7 +10,7 @@ from torch import nn
 from perfnet.data.augment import ViewConfig
 from perfnet.data.shard_dataset import OnCorrupt
 from perfnet.evaluation.evaluate import EvalConfig
-from perfnet.models.registry import check_input
+from perfnet.model_view import check_view
 from perfnet.training.checkpoint import Checkpoint, ModelCard, load_checkpoint, restore_model
 from renderers.pose import PoseRenderConfig
 from schemas.errors import ConfigError
@@ -95,14 +95,14 @@ def choose_view(network: Network, options: LookOptions) -> ViewConfig:
     """Return the view of a network in the size and number asked for.
 
     Raises:
-        ConfigError: If the network cannot take clips of this size.
+        ConfigError: If the network is not made for so many frames.
     """
     size = options.input or VIEW_SIZES.get(options.view)
     view = replace(network.view, num_views=options.num_views)
-    if size is None:
-        return view
-    check_input(network.card.model.name, size, where="--input or --view")
-    return replace(view, num_frames=size[0], height=size[1], width=size[2])
+    if size is not None:
+        view = replace(view, num_frames=size[0], height=size[1], width=size[2])
+    check_view(network.card.model, view, name="input")
+    return view
 
 
 def _view_of(checkpoint: Checkpoint) -> ViewConfig:

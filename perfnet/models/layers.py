@@ -21,6 +21,9 @@ before where the padding is odd. Shapes are the same; features of a loaded check
 
 Size3 = tuple[int, int, int]
 
+BATCH_NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
+"""Batch norms of the networks."""
+
 
 class Conv3d(nn.Conv3d):
     """A 3D convolution with either padding; truncated-normal initialisation.
@@ -169,7 +172,7 @@ def run_stage(model: ClipModel, stage: nn.Module, x_bcthw: torch.Tensor) -> torc
 
 @contextmanager
 def _statistics_held(stage: nn.Module) -> Iterator[None]:
-    norms = [module for module in stage.modules() if isinstance(module, nn.BatchNorm3d)]
+    norms = [module for module in stage.modules() if isinstance(module, BATCH_NORMS)]
     held = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
@@ -179,6 +182,18 @@ def _statistics_held(stage: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum, count in held:
             norm.momentum, norm.num_batches_tracked = momentum, count
+
+
+def to_channels_last(model: nn.Module) -> None:
+    """Lay the weights of convolutions over images out as channels_last, over clips as its 3D kind.
+
+    Args:
+        model: Modified.
+    """
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in model.parameters():
+        if parameter.ndim in layouts:
+            parameter.data = parameter.data.to(memory_format=layouts[parameter.ndim])
 
 
 def pad_tf_same(

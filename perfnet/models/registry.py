@@ -1,6 +1,6 @@
 """All networks by name, and the one way to make them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, NamedTuple
 
@@ -10,13 +10,18 @@ from perfnet.modality import Modality
 from perfnet.models.eco import FRAME_MULTIPLE, EcoConfig, EcoLite
 from perfnet.models.fusion import FUSIONS, PasNetOptions
 from perfnet.models.layers import Padding
+from perfnet.models.pan import ADJACENT_FRAMES, DEFAULT_SEGMENTS, Pan, PanConfig, PanVariant
 from perfnet.models.pas_net import PasNet, PasNetConfig
 from perfnet.models.r3d import R3D, GatePosition, R3DConfig
 from perfnet.models.s3d import S3D, S3DConfig, S3DVariant
+from perfnet.models.tsm_resnet import ResNetDepth
 from schemas.errors import ConfigError
 
 ModelName = Literal[
-    "r3d50g", "s3dg", "s3dg_howto100m", "s3dg_separable", "s3d", "eco_lite", "pas_net",
+    "r3d50g", "s3dg", "s3dg_howto100m", "s3dg_separable", "s3d",
+    "pan_lite_r50", "pan_rgb_r50", "pan_pa_r50", "pan_full_r50", "pan_en_r50",
+    "pan_lite_r101", "pan_rgb_r101", "pan_pa_r101", "pan_full_r101", "pan_en_r101",
+    "eco_lite", "pas_net",
 ]  # fmt: skip
 
 
@@ -30,8 +35,9 @@ class ModelConfig:
 
     name: ModelName = "r3d50g"
     """r3d50g: PERF-Net's R3D50-G. s3dg: S3D-G as TF slim and D3D have it; s3dg_howto100m,
-    s3dg_separable: other public codes of it; s3d: without gates, as torchvision.
-    eco_lite: ECO-Lite; pas_net: PAS-Net, which joins the maps of OpenPose to those of ECO-Lite."""
+    s3dg_separable: other public codes of it; s3d: without gates, as torchvision. pan_lite: PAN with
+    one TSM ResNet; pan_rgb, pan_pa: the two branches of PAN-Full; pan_full: both; pan_en: all
+    three. eco_lite: ECO-Lite; pas_net: PAS-Net, which joins maps of OpenPose to those of ECO."""
     dropout: float = 0.2
     """Before the last layer."""
     width_multiplier: float = 1.0
@@ -42,17 +48,19 @@ class ModelConfig:
     """r3d50g only: where gates stand; None = residual, as the official code."""
     padding: Padding | None = None
     """r3d50g only: None = symmetric; tf_same for weights from TF Model Garden."""
+    num_segments: int | None = None
+    """pan only: segments of a clip, as view.num_segments; None = 8."""
     pas_net: PasNetOptions = field(default_factory=PasNetOptions)
     """pas_net only: how appearance and pose are joined."""
 
     def __post_init__(self) -> None:
-        if self.name != "r3d50g":
-            for option in ("gate_position", "padding"):
-                if getattr(self, option) is not None:
-                    raise ConfigError(
-                        f"model.{option} must be left out unless model.name=r3d50g, "
-                        f"got {getattr(self, option)} with {self.name}"
-                    )
+        own = _ENTRIES[self.name].defaults
+        for option, owner in _OWNERS.items():
+            if getattr(self, option) is not None and option not in own:
+                raise ConfigError(
+                    f"model.{option} must be left out unless model.name={owner}, "
+                    f"got {getattr(self, option)} with {self.name}"
+                )
         if self.name != "pas_net" and self.pas_net != PasNetOptions():
             raise ConfigError(
                 f"model.pas_net must be left out unless model.name=pas_net, got {self.name}"
@@ -76,30 +84,45 @@ def _shape_of(config: ModelConfig) -> dict[str, Any]:
     if config.name == "pas_net":
         fusion.pop("freeze_body")
         values |= {f"pas_net.{name}": value for name, value in fusion.items()}
-    if config.name == "r3d50g":
-        defaults = {"gate_position": _GATE_POSITION, "padding": _PADDING}
-        return {**values, **{name: values[name] or default for name, default in defaults.items()}}
+    defaults = _ENTRIES[config.name].defaults
+    values.update({name: values[name] or default for name, default in defaults.items()})
     return {name: value for name, value in values.items() if value is not None}
 
 
-_GATE_POSITION: GatePosition = "residual"
-_PADDING: Padding = "symmetric"
-"""What None stands for."""
+_OWNERS = {"gate_position": "r3d50g", "padding": "r3d50g", "num_segments": "pan_*"}
+"""Options of some networks alone."""
+
+
+class Sampling(NamedTuple):
+    """Which frames of a clip a network is made for."""
+
+    num_segments: int
+    """Equal parts of the clip."""
+    frames_per_segment: int | None
+    """Adjacent frames of each part; None = any number."""
 
 
 class _Entry(NamedTuple):
-    make: Callable[[ModelConfig, int, int], nn.Module]
+    make: Callable[["ModelConfig", int, int], nn.Module]
     """Takes options, number of classes and of input channels."""
     is_signed: bool
     """Colours from -1 to 1 instead of 0 to 1."""
+    paper_thw: tuple[int, int, int] = (250, 256, 256)
+    """Frames, height and width of a clip in the tests of the paper."""
+    defaults: Mapping[str, Any] = {}
+    """Options of this network alone, and what None stands for."""
+    frames_per_segment: int | None = None
+    """As in `Sampling`, of networks with segments."""
     streams: tuple[Modality, ...] = ("rgb", "flow", "pose")
     """What it can look at."""
-    frame_multiple: int = 1
-    """What the number of frames must be a multiple of."""
-    size_multiple: int = 1
-    """What height and width must be multiples of."""
+    multiples_thw: tuple[int, int, int] = (1, 1, 1)
+    """What frames, height and width must be multiples of."""
     grows_from: ModelName | None = None
     """A network whose weights are a part of this one's."""
+
+
+_R3D_DEFAULTS: dict[str, Any] = {"gate_position": "residual", "padding": "symmetric"}
+_PAN_DEFAULTS: dict[str, Any] = {"num_segments": DEFAULT_SEGMENTS}
 
 
 def _make_r3d(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Module:
@@ -107,8 +130,8 @@ def _make_r3d(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Mod
         R3DConfig(
             num_classes=num_classes,
             in_channels=in_channels,
-            gate_position=config.gate_position or _GATE_POSITION,
-            padding=config.padding or _PADDING,
+            gate_position=config.gate_position or _R3D_DEFAULTS["gate_position"],
+            padding=config.padding or _R3D_DEFAULTS["padding"],
             dropout=config.dropout,
             width_multiplier=config.width_multiplier,
             depth_multiplier=config.depth_multiplier,
@@ -159,19 +182,62 @@ def _make_pas_net(config: ModelConfig, num_classes: int, in_channels: int) -> nn
 
 _FRAMES: tuple[Modality, ...] = ("rgb", "pose")
 
+
+def _pan_entry(variant: PanVariant, depth: ResNetDepth) -> _Entry:
+    def make(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Module:
+        return Pan(
+            PanConfig(
+                num_classes=num_classes,
+                in_channels=in_channels,
+                variant=variant,
+                depth=depth,
+                num_segments=config.num_segments or DEFAULT_SEGMENTS,
+                dropout=config.dropout,
+                width_multiplier=config.width_multiplier,
+                depth_multiplier=config.depth_multiplier,
+            )
+        )
+
+    frames = DEFAULT_SEGMENTS * (1 if variant == "rgb" else ADJACENT_FRAMES)
+    side = 256 if variant == "en" else 224
+    return _Entry(
+        make,
+        is_signed=False,
+        paper_thw=(frames, side, side),
+        defaults=_PAN_DEFAULTS,
+        frames_per_segment=None if variant == "rgb" else ADJACENT_FRAMES,
+    )
+
+
 _ENTRIES: dict[ModelName, _Entry] = {
-    "r3d50g": _Entry(_make_r3d, is_signed=False),
+    "r3d50g": _Entry(_make_r3d, is_signed=False, defaults=_R3D_DEFAULTS),
     "s3dg": _Entry(_s3d_maker("slim"), is_signed=True),
     "s3dg_howto100m": _Entry(_s3d_maker("howto100m"), is_signed=False),
     "s3dg_separable": _Entry(_s3d_maker("separable"), is_signed=True),
     "s3d": _Entry(_s3d_maker("torchvision"), is_signed=True),
-    "eco_lite": _Entry(_make_eco, is_signed=False, streams=_FRAMES, frame_multiple=FRAME_MULTIPLE),
+    "pan_lite_r50": _pan_entry("lite", 50),
+    "pan_rgb_r50": _pan_entry("rgb", 50),
+    "pan_pa_r50": _pan_entry("pa", 50),
+    "pan_full_r50": _pan_entry("full", 50),
+    "pan_en_r50": _pan_entry("en", 50),
+    "pan_lite_r101": _pan_entry("lite", 101),
+    "pan_rgb_r101": _pan_entry("rgb", 101),
+    "pan_pa_r101": _pan_entry("pa", 101),
+    "pan_full_r101": _pan_entry("full", 101),
+    "pan_en_r101": _pan_entry("en", 101),
+    "eco_lite": _Entry(
+        _make_eco,
+        is_signed=False,
+        paper_thw=(16, 224, 224),
+        streams=_FRAMES,
+        multiples_thw=(FRAME_MULTIPLE, 1, 1),
+    ),
     "pas_net": _Entry(
         _make_pas_net,
         is_signed=False,
+        paper_thw=(16, 224, 224),
         streams=_FRAMES,
-        frame_multiple=FRAME_MULTIPLE,
-        size_multiple=2,
+        multiples_thw=(FRAME_MULTIPLE, 2, 2),
         grows_from="eco_lite",
     ),
 }
@@ -193,30 +259,29 @@ def is_signed(name: ModelName) -> bool:
     return _ENTRIES[name].is_signed
 
 
+def paper_input_of(name: ModelName) -> tuple[int, int, int]:
+    """Return frames, height and width of the clips that a network is tested on in its paper."""
+    return _ENTRIES[name].paper_thw
+
+
+def sampling_of(config: ModelConfig) -> Sampling | None:
+    """Return which frames a network is made for; None = any number of frames from anywhere."""
+    entry = _ENTRIES[config.name]
+    if "num_segments" not in entry.defaults:
+        return None
+    return Sampling(config.num_segments or entry.defaults["num_segments"], entry.frames_per_segment)
+
+
+def multiples_of(name: ModelName) -> tuple[int, int, int]:
+    """Return what frames, height and width of clips must be multiples of."""
+    return _ENTRIES[name].multiples_thw
+
+
 def check_stream(name: ModelName, modality: Modality) -> None:
     """Raise ConfigError unless a network can look at a stream."""
     streams = _ENTRIES[name].streams
     if modality not in streams:
         raise ConfigError(f"modality must be {' or '.join(streams)} for {name}, got {modality}")
-
-
-def check_input(name: ModelName, input_thw: tuple[int, int, int], *, where: str) -> None:
-    """Raise ConfigError unless a network can take clips of a size.
-
-    Args:
-        name: The network.
-        input_thw: Frames, height and width.
-        where: What gives the size; for the message.
-    """
-    entry = _ENTRIES[name]
-    multiples = (entry.frame_multiple, entry.size_multiple, entry.size_multiple)
-    for axis, size, multiple in zip(
-        ("number of frames", "height", "width"), input_thw, multiples, strict=True
-    ):
-        if size % multiple:
-            raise ConfigError(
-                f"{axis} of {where} must be a multiple of {multiple} for {name}, got {size}"
-            )
 
 
 def grows_from(config: ModelConfig) -> ModelConfig | None:

@@ -11,17 +11,22 @@ from torch import nn
 from perfnet.models.caffe_names import clean_eco_name, eco_name, openpose_name
 from perfnet.models.eco import EcoLite
 from perfnet.models.openpose import OpenPoseBody
+from perfnet.models.pan import Pan
 from perfnet.models.r3d import R3D
 from perfnet.models.s3d import S3D
 from schemas.errors import ConfigError
 
 WeightSource = Literal[
-    "model_garden_r3d50", "howto100m_s3dg", "torchvision_s3d", "kylemin_s3d", "eco_lite",
-    "openpose_body",
+    "model_garden_r3d50", "howto100m_s3dg", "torchvision_s3d", "kylemin_s3d", "torchvision_resnet",
+    "eco_lite", "openpose_body",
 ]  # fmt: skip
 
 Arrays = Mapping[str, Any]
 """Names to numpy arrays or tensors."""
+
+
+Weights = Mapping[str, torch.Tensor]
+"""Ours, by name."""
 
 
 class _Name(NamedTuple):
@@ -36,10 +41,12 @@ class _Name(NamedTuple):
 def load_weights(model: nn.Module, arrays: Arrays, source: WeightSource) -> None:
     """Load all weights of another code into a network of the same kind.
 
+    The last layer of an image network, and what a PAN has beside its trunks, stay as they are.
+
     Args:
         model: An `R3D` with `padding="tf_same"` and `gate_position="residual"`, an `S3D` of the
-            variant of the source or an `EcoLite`, with as many classes as the source has; or an
-            `OpenPoseBody`. Modified.
+            variant of the source or an `EcoLite`, with as many classes as the source has; any `Pan`
+            for a ResNet; an `OpenPoseBody`. Modified.
         arrays: model_garden_r3d50: the variables of a checkpoint by the names of
             `tf.train.list_variables`. Others: a state dict.
         source: The other code.
@@ -50,8 +57,8 @@ def load_weights(model: nn.Module, arrays: Arrays, source: WeightSource) -> None
 
     References:
         TF Model Garden `resnet_3d.py`, `nn_blocks_3d.py`; antoine77340/S3D_HowTo100M `s3dg.py`;
-        torchvision `models/video/s3d.py`; kylemin/S3D `model.py`; mzolfaghari/ECO-pytorch
-        `tf_model_zoo/ECO`; Hzzone/pytorch-openpose `src/model.py`.
+        torchvision `models/video/s3d.py`, `models/resnet.py`; kylemin/S3D `model.py`;
+        mzolfaghari/ECO-pytorch `tf_model_zoo/ECO`; Hzzone/pytorch-openpose `src/model.py`.
     """
     _check_kind(model, source)
     stem = arrays.get("conv1.conv1.weight")
@@ -100,6 +107,7 @@ _MARKS: dict[WeightSource, tuple[str, str]] = {
     "howto100m_s3dg": ("conv1.conv1.weight", "fc.weight"),
     "torchvision_s3d": ("features.0.0.0.weight", "classifier.1.weight"),
     "kylemin_s3d": ("base.0.conv_s.weight", "fc.0.weight"),
+    "torchvision_resnet": ("layer1.0.conv3.weight", "layer4.2.conv3.weight"),
     "eco_lite": ("conv1_7x7_s2.weight", "res3a_2.weight"),
     "openpose_body": ("conv4_3_CPM.weight", "Mconv1_stage2_L1.weight"),
 }
@@ -124,6 +132,7 @@ _HEADS = {
     "howto100m_s3dg": "fc.weight",
     "torchvision_s3d": "classifier.1.weight",
     "kylemin_s3d": "fc.0.weight",
+    "torchvision_resnet": "fc.weight",
     "eco_lite": "fc_final.weight",
 }
 
@@ -134,6 +143,8 @@ def _check_kind(model: nn.Module, source: WeightSource) -> None:
             (model.config.padding, model.config.gate_position) == ("tf_same", "residual")
         )
         wanted = "r3d50g with padding tf_same and gate_position residual"
+    elif source == "torchvision_resnet":
+        is_same, wanted = isinstance(model, Pan), "pan_*"
     elif source == "eco_lite":
         is_same, wanted = isinstance(model, EcoLite), "eco_lite"
     elif source == "openpose_body":
@@ -158,11 +169,11 @@ def _cleaned(arrays: Arrays, source: WeightSource) -> dict[str, Any]:
     if source != "model_garden_r3d50":
         clean = _CLEANERS.get(source, str)
         plain = {clean(name.removeprefix("module.")): value for name, value in arrays.items()}
-        dropped = ("num_batches_tracked", "text_module.")
+        dropped = "fc." if source == "torchvision_resnet" else "text_module."
         return {
             name: value
             for name, value in plain.items()
-            if not name.endswith(dropped[0]) and not name.startswith(dropped[1])
+            if not name.endswith("num_batches_tracked") and not name.startswith(dropped)
         }
     names = {name.removesuffix(_SUFFIX): name for name in arrays if ".OPTIMIZER_SLOT" not in name}
     prefix = next((name.removesuffix(_SECOND) for name in names if name.endswith(_SECOND)), "")
@@ -323,15 +334,47 @@ def _kylemin_names(own: Iterable[str]) -> list[_Name]:
     return _sequence_names(own, "base", "fc.0", _KYLEMIN_UNITS)
 
 
-def _caffe_names(own: Iterable[str], rename: Callable[[str], str]) -> list[_Name]:
+_RESNET_UNITS = {
+    "conv_a": "conv1", "norm_a": "bn1", "conv_b": "conv2", "norm_b": "bn2", "conv_c": "conv3",
+    "norm_c": "bn3", "shortcut": "downsample", "conv": "conv1", "norm": "bn1",
+}  # fmt: skip
+
+
+def _resnet_names(own: Weights) -> list[_Name]:
+    """Every branch of a PAN has a trunk of its own, with the same weights."""
+    names = []
+    for name, value in own.items():
+        part, *rest = name.split(".")
+        if part == "stem":
+            _, unit, leaf = rest
+            other = f"{_RESNET_UNITS[unit]}.{leaf}"
+            change = partial(_for_channels, value.shape[1]) if unit == "conv" else _same
+            names.append(_Name(name, other, change))
+        elif part == "stages":
+            stage, _, block, unit, *leaves = rest
+            there = ".".join((_RESNET_UNITS[unit], *leaves))
+            names.append(_Name(name, f"layer{int(stage) + 1}.{block}.{there}", _same))
+    return names
+
+
+def _for_channels(channels: int, value: torch.Tensor) -> torch.Tensor:
+    """A convolution over colours; over other channels their mean, for each of them."""
+    if value.ndim < 2 or value.shape[1] == channels:
+        return value
+    mean = value.mean(dim=1, keepdim=True)
+    return mean.expand(-1, channels, *mean.shape[2:])
+
+
+def _caffe_names(own: Weights, rename: Callable[[str], str]) -> list[_Name]:
     return [_Name(name, rename(name), _same) for name in own]
 
 
-_NAMES: dict[WeightSource, Callable[[Iterable[str]], list[_Name]]] = {
+_NAMES: dict[WeightSource, Callable[[Weights], list[_Name]]] = {
     "model_garden_r3d50": _r3d_names,
     "howto100m_s3dg": _howto100m_names,
     "torchvision_s3d": _torchvision_names,
     "kylemin_s3d": _kylemin_names,
+    "torchvision_resnet": _resnet_names,
     "eco_lite": partial(_caffe_names, rename=eco_name),
     "openpose_body": partial(_caffe_names, rename=openpose_name),
 }

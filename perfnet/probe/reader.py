@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from perfnet.evaluation.network import Network
+from perfnet.models.layers import BATCH_NORMS
 from perfnet.models.registry import make_model
 from perfnet.models.stage_maps import maps_seen
 from perfnet.probe.clips import ProbeBatch
@@ -105,7 +106,7 @@ def make_untrained(network: Network, batches: Iterable[ProbeBatch], *, seed: int
     model = make_model(card.model, num_classes=len(card.labels), in_channels=card.in_channels)
     model = model.to(next(network.model.parameters()).device).train()
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm3d):
+        if isinstance(module, BATCH_NORMS):
             module.momentum = None  # the plain mean over the batches
     with torch.no_grad():
         for batch in batches:

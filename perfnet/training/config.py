@@ -7,7 +7,8 @@ from typing import Literal
 from perfnet.data.augment import ViewConfig
 from perfnet.data.shard_dataset import OnCorrupt
 from perfnet.modality import Modality
-from perfnet.models.registry import ModelConfig, check_input, check_stream, has_body
+from perfnet.model_view import check_view
+from perfnet.models.registry import ModelConfig, check_stream, has_body
 from perfnet.training.schedule import ScheduleConfig
 from schemas.errors import ConfigError
 
@@ -28,6 +29,8 @@ class OptimizerConfig:
     """On weights of more than one axis; not on biases and batch norms."""
     clip_norm: float | None = None
     """Longest gradient of all weights together; None = any."""
+    per_group: bool = False
+    """Multiply the learning rate of some weights as the network's own recipe does (pan_*)."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.momentum < 1:
@@ -60,7 +63,8 @@ class FitConfig:
     """Checkpoint to start from; a head for other classes is left out."""
     init_weights: Path | None = None
     """Weights of another code to start from, instead of `init`: variables of TF Model Garden's
-    R3D50 (.npz), or a state dict of HowTo100M's, torchvision's or kylemin's S3D, or of ECO-Lite."""
+    R3D50 (.npz), a state dict of HowTo100M's, torchvision's or kylemin's S3D or of ECO-Lite, or for
+    pan_* one of torchvision's ResNet-50 or -101."""
     init_body: Path | None = None
     """Weights of OpenPose's body network for pas_net: a state dict of Hzzone's code."""
     batch_size: int = 8
@@ -72,7 +76,7 @@ class FitConfig:
     compile: bool = False
     """Compile the network with torch.compile."""
     channels_last: bool = True
-    """Lay weights and clips out as channels_last_3d."""
+    """Lay weights and clips out as channels_last or channels_last_3d."""
     save_memory: bool = False
     """Compute the stages again in the backward pass instead of keeping their maps."""
     norm_momentum: float | None = None
@@ -123,6 +127,5 @@ class FitConfig:
         if self.eval_view.is_random:
             raise ConfigError("eval_view.is_random must be off, got a random view")
         check_stream(self.model.name, self.modality)
-        for where in ("view", "eval_view"):
-            view: ViewConfig = getattr(self, where)
-            check_input(self.model.name, (view.num_frames, view.height, view.width), where=where)
+        check_view(self.model, self.view, name="view")
+        check_view(self.model, self.eval_view, name="eval_view")

@@ -8,6 +8,7 @@ from accelerate import PartialState
 
 from perfnet.data.order import OrderConfig, ShuffledBatches
 from perfnet.data.shard_dataset import ShardDataset
+from perfnet.model_view import check_view
 from perfnet.training.config import FitConfig
 from perfnet.training.distill import Distillation, DistillConfig, Teachers
 from perfnet.training.fit import fit
@@ -60,6 +61,8 @@ def make_distillation(config: DistillRunConfig) -> Distillation:
         device=state.device,
         precision=config.fit.precision,
     )
+    for card in teachers.cards:
+        check_view(card.model, config.fit.view, name="view")
     if config.distill.cache is None:
         return Distillation(config.distill, teachers)
     key = {

@@ -19,6 +19,7 @@ from perfnet.errors import TrainingError
 from perfnet.evaluation.evaluate import EvalConfig, check_labels, predict
 from perfnet.evaluation.metrics import Accuracy, accuracy_of
 from perfnet.modality import channels_of
+from perfnet.models.layers import BATCH_NORMS, to_channels_last
 from perfnet.models.registry import is_signed, make_model
 from perfnet.training.checkpoint import (
     ModelCard,
@@ -32,7 +33,7 @@ from perfnet.training.checkpoint import (
 from perfnet.training.config import FitConfig
 from perfnet.training.foreign_weights import load_body_weights, load_start
 from perfnet.training.objective import CrossEntropy, Loss, Objective
-from perfnet.training.optimizer import make_optimizer
+from perfnet.training.optimizer import make_optimizer, set_learning_rate
 from perfnet.training.run_file import write_run_file
 from perfnet.training.same_run import check_same_run, settings_of
 from perfnet.training.scalar_log import open_scalar_log
@@ -123,17 +124,17 @@ class _Run:
         model = make_model(
             config.model, num_classes=len(self.card.labels), in_channels=self.card.in_channels
         )
-        start = load_start(config.init, config.init_weights)
+        start = load_start(config.init, config.init_weights, self.card)
         if start is not None:
             start_from(model, start, self.card)
         if config.init_body is not None:
             load_body_weights(cast("Any", model).body, config.init_body)
         if config.norm_momentum is not None:
-            for norm in (each for each in model.modules() if isinstance(each, nn.BatchNorm3d)):
+            for norm in (each for each in model.modules() if isinstance(each, BATCH_NORMS)):
                 norm.momentum = config.norm_momentum
         model.saves_memory = config.save_memory
         if config.channels_last:
-            model = model.to(memory_format=torch.channels_last_3d)
+            to_channels_last(model)
         self.bare_model = model
         if self.accelerator.process_index:
             set_seed(config.seed + self.accelerator.process_index)  # but dropout of its own
@@ -266,8 +267,7 @@ class _Run:
     def set_learning_rate(self, step: int) -> float:
         """Set and return the learning rate of a step."""
         learning_rate = learning_rate_at(step, self.config.schedule)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_learning_rate(self.optimizer, learning_rate)
         return learning_rate
 
     def log(self, step: int, figures: list[dict[str, float]], learning_rate: float) -> None:

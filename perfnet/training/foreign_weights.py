@@ -25,12 +25,15 @@ _MODELS: dict[WeightSource, ModelConfig] = {
 }
 
 
-def load_start(init: Path | None, init_weights: Path | None) -> Checkpoint | None:
+def load_start(
+    init: Path | None, init_weights: Path | None, card: ModelCard | None = None
+) -> Checkpoint | None:
     """Return what a run starts from; None = new weights.
 
     Args:
         init: A checkpoint of ours.
         init_weights: A file with the weights of another code.
+        card: As for `load_foreign_weights`.
 
     Raises:
         ConfigError: If there is no such file, or its weights are of no code that is known.
@@ -38,15 +41,17 @@ def load_start(init: Path | None, init_weights: Path | None) -> Checkpoint | Non
     """
     if init is not None:
         return load_checkpoint(init)
-    return None if init_weights is None else load_foreign_weights(init_weights)
+    return None if init_weights is None else load_foreign_weights(init_weights, card)
 
 
-def load_foreign_weights(path: Path) -> Checkpoint:
+def load_foreign_weights(path: Path, card: ModelCard | None = None) -> Checkpoint:
     """Read the weights of another code, whose name follows from theirs; their labels are numbers.
 
     Args:
         path: `.npz` with the variables of a TensorFlow checkpoint by name, or a file of
             `torch.save` with a state dict.
+        card: The network that is to start from them. A ResNet of images is no network of its own,
+            but the trunk of this one, whose other weights are new.
 
     Raises:
         ConfigError: If the file cannot be read or its weights are of no code that is known.
@@ -54,6 +59,8 @@ def load_foreign_weights(path: Path) -> Checkpoint:
     arrays = _read(path, "init_weights")
     try:
         source = source_of(arrays)
+        if source == "torchvision_resnet":
+            return _with_trunk(card, arrays)
         _check_whole(source, path)
         num_classes = num_classes_of(arrays, source)
         model = make_model(_MODELS[source], num_classes=num_classes)
@@ -66,6 +73,14 @@ def load_foreign_weights(path: Path) -> Checkpoint:
         in_channels=3,
         labels=tuple(str(index) for index in range(num_classes)),
     )
+    return Checkpoint(card=card, weights=model.state_dict(), training={})
+
+
+def _with_trunk(card: ModelCard | None, arrays: Mapping[str, Any]) -> Checkpoint:
+    if card is None:
+        raise ConfigError("weights must be those of a video network, got torchvision_resnet")
+    model = make_model(card.model, num_classes=len(card.labels), in_channels=card.in_channels)
+    load_weights(model, arrays, "torchvision_resnet")
     return Checkpoint(card=card, weights=model.state_dict(), training={})
 
 

@@ -18,6 +18,7 @@ from schemas.errors import ConfigError
 
 PresetName = Literal[
     "perfnet-r3d50g", "perfnet-s3dg", "d3d", "finetune-ucf101", "finetune-hmdb51",
+    "pan-lite", "pan-pa", "pan-rgb",
 ]  # fmt: skip
 
 
@@ -30,13 +31,17 @@ class Recipe:
     model: ModelConfig
     modality: Modality = "rgb"
     schedule: ScheduleConfig
-    """Of pre-training; a fine-tuning takes its learning rate alone."""
+    """Its steps, warm-up and milestones stand for nothing where `epochs` are given."""
     optimizer: OptimizerConfig
     view: ViewConfig
     eval_view: ViewConfig
     precision: Precision = "bf16"
     epochs: int | None = None
-    """Length of a fine-tuning; None = `schedule.steps`."""
+    """Length of the training; None = as `schedule` says."""
+    warmup_epochs: int = 0
+    """Those of the warm-up among them."""
+    milestone_epochs: tuple[int, ...] = ()
+    """Epochs after the warm-up at which the learning rate falls."""
     needs_init: bool = False
     """Starts from a checkpoint."""
     left_open: tuple[str, ...] = field(default=())
@@ -87,11 +92,38 @@ _FINETUNE = Recipe(
     view=_TRAIN_WIDE,
     eval_view=replace(_TEST, num_frames=128, height=224, width=298),
     epochs=30,
+    warmup_epochs=1,
     needs_init=True,
     left_open=(
         "learning rate 0.05 at 64 clips with one epoch of warm-up and cosine, weight decay, "
         "momentum: ours (1.6 at 2048 clips scaled)",
         _AUGMENTATION,
+    ),
+)
+
+_PAN_VIEW = ViewConfig(
+    num_frames=32, num_segments=8, height=224, width=224, crop_scales=(1.0, 0.875, 0.75, 0.66),
+    mirror=False, contrast=0.0, brightness=0.0,
+)  # fmt: skip
+_PAN = Recipe(
+    step_clips=64,
+    model=ModelConfig(name="pan_lite_r50", dropout=0.5),
+    schedule=ScheduleConfig(warmup_steps=0, learning_rate=0.01, decay="step"),
+    optimizer=OptimizerConfig(momentum=0.9, weight_decay=1e-4, clip_norm=20.0, per_group=True),
+    view=_PAN_VIEW,
+    eval_view=replace(_PAN_VIEW, is_random=False, crop_scales=()),
+    precision="fp32",
+    epochs=80,
+    milestone_epochs=(30, 60),
+    left_open=(
+        "the paper starts from ImageNet: --init-weights with torchvision's ResNet-50; without it "
+        "the weights are random ones",
+        "no mirroring, as for Something-Something and Jester, whose labels tell left from right; "
+        "--view.mirror for others",
+        "crops keep their shape and lie anywhere; the code of the authors also draws crops that "
+        "are a scale wider or higher, at 13 places",
+        "several views of a clip stand at equal distances in each segment; the code of the authors "
+        "takes the middle and the start",
     ),
 )
 
@@ -110,8 +142,19 @@ RECIPES: dict[PresetName, Recipe] = {
         _FINETUNE, left_open=("epochs: 30, as for HMDB51", *_FINETUNE.left_open)
     ),
     "finetune-hmdb51": replace(_FINETUNE, eval_view=replace(_FINETUNE.eval_view, num_frames=64)),
+    "pan-lite": _PAN,
+    "pan-pa": replace(_PAN, model=replace(_PAN.model, name="pan_pa_r50")),
+    "pan-rgb": replace(
+        _PAN,
+        model=replace(_PAN.model, name="pan_rgb_r50"),
+        view=replace(_PAN.view, num_frames=8),
+        eval_view=replace(_PAN.eval_view, num_frames=8),
+        epochs=50,
+        milestone_epochs=(20, 40),
+    ),
 }
-"""Li et al. 2020 (PERF-Net), section 4; Stroud et al. 2020 (D3D)."""
+"""Li et al. 2020 (PERF-Net), section 4; Stroud et al. 2020 (D3D); Zhang et al. 2020 (PAN) and the
+scripts of its authors."""
 
 _USUAL_BATCH = 8
 
@@ -154,9 +197,7 @@ def fit_config(
             )
         model, modality = start.card.model, start.card.modality
     if recipe.epochs is not None:
-        epoch_steps = max(1, round(len(open_shard_folder(shards)) / recipe.step_clips))
-        steps = (recipe.epochs - 1) * epoch_steps
-        schedule = replace(schedule, steps=steps, warmup_steps=epoch_steps)
+        schedule = _in_steps(recipe, recipe.epochs, num_clips=len(open_shard_folder(shards)))
     return FitConfig(
         shards=shards,
         output=output,
@@ -172,6 +213,17 @@ def fit_config(
         eval_view=recipe.eval_view,
         schedule=schedule,
         optimizer=recipe.optimizer,
+    )
+
+
+def _in_steps(recipe: Recipe, epochs: int, *, num_clips: int) -> ScheduleConfig:
+    """The schedule of a recipe that counts in epochs."""
+    epoch_steps = max(1, round(num_clips / recipe.step_clips))
+    return replace(
+        recipe.schedule,
+        steps=(epochs - recipe.warmup_epochs) * epoch_steps,
+        warmup_steps=recipe.warmup_epochs * epoch_steps,
+        milestones=tuple(epoch * epoch_steps for epoch in recipe.milestone_epochs),
     )
 
 

@@ -87,7 +87,10 @@ def test_checkpoint_is_evaluated_fused_and_drawn(
     assert cv2.imread(str(picture)).std() > 5
     wrong = ["--input", "6", "32", "32", "--output", str(tmp_path / "none")]
     assert main(["evaluate", "--checkpoint", runs[1], *common, *wrong]) == 2
-    assert "must be a multiple of 4 for pas_net, got 6" in capsys.readouterr().err
+    assert (
+        "input must have a num_frames that is a multiple of 4 for pas_net, got 6"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.fixture(scope="module")
@@ -217,8 +220,14 @@ def test_input_that_a_network_cannot_take_is_refused_before_anything_is_read(
     for changes, message in (
         ({"modality": "flow"}, "modality must be rgb or pose for pas_net, got flow"),
         ({"modality": "flow", "model": ECO}, "modality must be rgb or pose for eco_lite, got flow"),
-        ({"view": replace(view, num_frames=6)}, "frames of view must be a multiple of 4 for pas_"),
-        ({"eval_view": replace(eval_view, width=47)}, "width of eval_view must be a multiple of 2"),
+        (
+            {"view": replace(view, num_frames=6)},
+            "^view must have a num_frames that is a multiple of 4 for pas_net, got 6",
+        ),
+        (
+            {"eval_view": replace(eval_view, width=47)},
+            "eval_view must have a width that is a multiple of 2 for pas_net, got 47",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
             replace(config, **changes)  # type: ignore[arg-type]
