@@ -209,6 +209,21 @@ class TestMiniature:
 
 @pytest.mark.corpus
 @pytest.mark.slow
+def test_pan_teaches_a_pan_and_their_logits_are_added(walk: WalkThrough) -> None:
+    names = ("lite", "rgb")
+    cards = [load_checkpoint(walk.folder / f"runs/pan-{name}").card for name in names]
+    assert [card.model.name for card in cards] == ["pan_lite_r50", "pan_rgb_r50"]
+    assert len(set(walk.hashes["pan-lite"])) == 1  # the teacher stays as it was
+    results = [walk.folder / f"results/pan-{name}/predictions.parquet" for name in names]
+    wanted = sum(load_predictions(path).logits for path in results)
+    fused = load_predictions(walk.folder / "results/pan-fused/predictions.parquet")
+    np.testing.assert_allclose(fused.logits, wanted, rtol=1e-6)
+    assert np.isfinite(fused.logits).all()
+    assert len(fused.clip_ids) == len(VIDEOS)
+
+
+@pytest.mark.corpus
+@pytest.mark.slow
 class TestPasNetInMiniature:
     @pytest.mark.parametrize("result", ["rgb", "pose", "fused", "student"])
     def test_pas_net_is_evaluated(self, walk: WalkThrough, result: str) -> None:
@@ -251,10 +266,9 @@ def test_miniature_has_both_networks_all_streams_and_both_losses() -> None:
         for command in commands
         if command[1] == "fit"
     }
-    dense = {(network, stream) for network in NETWORKS for stream in STREAMS}
-    assert fitted == dense | {
-        (network, stream) for network in PAS_NET for stream in ("rgb", "pose")
-    }
+    usual = {(network, stream) for network in NETWORKS for stream in STREAMS}
+    of_frames = {(network, stream) for network in PAS_NET for stream in ("rgb", "pose")}
+    assert fitted == {*usual, *of_frames, ("pan_lite_r50", "rgb")}
     modes = [
         each[each.index("--distill.mode") + 1] for each in commands if "--distill.mode" in each
     ]
@@ -276,6 +290,7 @@ def test_commands_for_full_size_are_understood(
     homes = {
         "fit": "training.fit.fit", "distill": "training.distill_run.distill",
         "evaluate": "evaluation.evaluate_run.evaluate", "probe": "probe.probe.probe",
+        "fuse": "evaluation.fuse_run.fuse",
     }  # fmt: skip
     monkeypatch.setattr("perfnet.training.presets.load_start", lambda *_: load_checkpoint(start))
     start = _student(tmp_path)
@@ -286,6 +301,7 @@ def test_commands_for_full_size_are_understood(
     Path("shards").mkdir()
     for n in (1, 2, 3):  # a recipe of so many epochs looks how many clips there are
         Path(f"shards/ucf101-train{n}").symlink_to(shards)
+    Path("shards/something-train").symlink_to(shards)
     for command in commands:
         program, *arguments = command
         if program == "perfnet-prep":
