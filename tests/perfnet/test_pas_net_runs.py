@@ -231,3 +231,23 @@ def test_input_that_a_network_cannot_take_is_refused_before_anything_is_read(
     ):
         with pytest.raises(ConfigError, match=message):
             replace(config, **changes)  # type: ignore[arg-type]
+
+
+def test_pas_net_trains_on_generated_clips(tmp_path: Path) -> None:
+    """One frame of each of four segments of moving figures, from ECO-Lite of the same."""
+    sizes = ["--train-per-class", "2", "--val-per-class", "1", "--test-per-class", "1"]
+    assert main(["toy", "-o", str(tmp_path / "toy"), *sizes]) == 0
+    small = [
+        *("--shards", str(tmp_path / "toy" / "train"), "--batch-size", "2", "--workers", "0"),
+        *("--val-shards", str(tmp_path / "toy" / "val")),
+        *("--model.width-multiplier", "0.125", "--model.depth-multiplier", "0.34"),
+        *("--schedule.steps", "2", "--schedule.warmup-steps", "0"),
+        *("--schedule.learning-rate", "0.001", "--output"),
+    ]
+    for name in ("view", "eval-view"):
+        small[:0] = [f"--{name}.num-frames", "4", f"--{name}.num-segments", "4"]
+        small[:0] = [f"--{name}.height", "32", f"--{name}.width", "32"]
+    eco, pas = str(tmp_path / "eco"), str(tmp_path / "pas")
+    assert main(["fit", "--model.name", "eco_lite", *small, eco]) == 0
+    assert main(["fit", "--model.name", "pas_net", "--init", eco, *small, pas]) == 0
+    assert load_checkpoint(tmp_path / "pas").training["step"] == 2
