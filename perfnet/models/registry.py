@@ -265,7 +265,7 @@ def paper_input_of(name: ModelName) -> tuple[int, int, int]:
 
 
 def sampling_of(config: ModelConfig) -> Sampling | None:
-    """Return which frames a network is made for; None = any number of frames from anywhere."""
+    """Return which frames a network is made for; None = any."""
     entry = _ENTRIES[config.name]
     if "num_segments" not in entry.defaults:
         return None

@@ -279,10 +279,10 @@ def test_heat_of_a_pan_is_that_of_all_its_frames(name: str, runs: dict[str, Path
     found = class_heat(model, clip, class_index=1)
     assert found.heat_thw.shape == (8, 64, 64)
     with torch.no_grad():
-        maps = model.features(clip)  # type: ignore[operator]
+        maps = model.features(clip)
     leaf = maps.detach().requires_grad_()
-    parts = leaf.mean(dim=(3, 4)).chunk(len(model.head), dim=1)  # type: ignore[arg-type]
-    logit = sum(h(p) for h, p in zip(model.head, parts, strict=True))[0, 1]  # type: ignore[arg-type]
+    parts = leaf.mean(dim=(3, 4)).chunk(len(model.head), dim=1)
+    logit = sum(h(p) for h, p in zip(model.head, parts, strict=True))[0, 1]
     (gradient,) = torch.autograd.grad(logit, leaf)
     heat = torch.relu((gradient.mean(dim=(2, 3, 4), keepdim=True) * maps).sum(dim=1))
     heat = nn.functional.interpolate(heat[None], size=(8, 64, 64), mode="trilinear")[0, 0]

@@ -92,8 +92,8 @@ def _make(variant: Any, **options: Any) -> Pan:
     with torch.no_grad():
         for value in (*model.parameters(), *model.buffers()):
             value.zero_()
-        model.mean.zero_()  # type: ignore[operator, union-attr]
-        model.std.fill_(1.0)  # type: ignore[operator, union-attr]
+        model.mean.zero_()
+        model.std.fill_(1.0)
     return model.eval()
 
 
@@ -115,7 +115,7 @@ def test_resnet_weights_give_the_maps_of_its_code(
         monkeypatch.setattr(tsm_resnet, "shift_frames", lambda x: x)
         assert _error(model.features(clip), wanted) < 1e-4
         assert _error(wanted[:, :, 0], wanted[:, :, 1]) > 1e-3
-        layer: Any = model.stages[2][0][3]  # type: ignore[index]
+        layer: Any = model.stages[2][0][3]
         layer.norm_a.weight.data = layer.norm_b.weight.data.clone()  # one weight in another's place
         assert _error(model.features(clip), wanted) > 1e-3
 
@@ -126,21 +126,21 @@ def test_other_channels_than_colours_have_the_mean_of_the_colours(resnet: _ResNe
     mean = first.mean(dim=1)
     model = _make("en")
     load_weights(model, {f"module.{k}": v for k, v in state.items()}, "torchvision_resnet")
-    lite, rgb, pa = (model.stem[n].conv.weight for n in range(3))  # type: ignore[union-attr]
-    assert lite.shape[1] == 6  # type: ignore[index, union-attr]
+    lite, rgb, pa = (model.stem[n].conv.weight for n in range(3))
+    assert lite.shape[1] == 6
     for channel in range(6):
-        assert torch.equal(lite[:, channel], mean)  # type: ignore[index]
-    assert torch.equal(rgb, first)  # type: ignore[arg-type]
-    assert torch.equal(pa, first)  # type: ignore[arg-type]
+        assert torch.equal(lite[:, channel], mean)
+    assert torch.equal(rgb, first)
+    assert torch.equal(pa, first)
     last = state["layer4.2.conv3.weight"]
     for branch in range(3):
-        block: Any = model.stages[3][branch][2]  # type: ignore[index]
+        block: Any = model.stages[3][branch][2]
         assert torch.equal(block.conv_c.weight, last)
     assert not any(value.any() for name, value in model.named_parameters() if ".pa." in name)
     flow = _make("rgb", in_channels=2)
     load_weights(flow, state, "torchvision_resnet")
     for channel in range(2):
-        assert torch.equal(flow.stem[0].conv.weight[:, channel], mean)  # type: ignore[union-attr, index]
+        assert torch.equal(flow.stem[0].conv.weight[:, channel], mean)
 
 
 def test_resnet_101_has_names_of_its_own() -> None:
