@@ -3,20 +3,27 @@
 from typing import Literal
 
 from perfnet.data.augment import ViewConfig
-from perfnet.models.registry import ModelConfig, sampling_of
+from perfnet.models.registry import ModelConfig, multiples_of, sampling_of
 from schemas.errors import ConfigError
 
 
 def check_view(
     model: ModelConfig, view: ViewConfig, *, name: Literal["view", "eval_view", "input"]
 ) -> None:
-    """Raise ConfigError unless clips of a view have the frames that a network is made for.
+    """Raise ConfigError unless clips of a view have frames and sizes that a network is made for.
 
     Args:
         model: The network.
         view: What it is to look at.
         name: The option that says so.
     """
+    size = {"num_frames": view.num_frames, "height": view.height, "width": view.width}
+    for (axis, number), multiple in zip(size.items(), multiples_of(model.name), strict=True):
+        if number % multiple:
+            raise ConfigError(
+                f"{name} must have a {axis} that is a multiple of {multiple} for {model.name}, got "
+                f"{number}"
+            )
     sampling = sampling_of(model)
     if sampling is None:
         return

@@ -1,13 +1,17 @@
 """All networks by name, and the one way to make them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
+from perfnet.modality import Modality
+from perfnet.models.eco import FRAME_MULTIPLE, EcoConfig, EcoLite
+from perfnet.models.fusion import FUSIONS, PasNetOptions
 from perfnet.models.layers import Padding
 from perfnet.models.pan import ADJACENT_FRAMES, DEFAULT_SEGMENTS, Pan, PanConfig, PanVariant
+from perfnet.models.pas_net import PasNet, PasNetConfig
 from perfnet.models.r3d import R3D, GatePosition, R3DConfig
 from perfnet.models.s3d import S3D, S3DConfig, S3DVariant
 from perfnet.models.tsm_resnet import ResNetDepth
@@ -17,6 +21,7 @@ ModelName = Literal[
     "r3d50g", "s3dg", "s3dg_howto100m", "s3dg_separable", "s3d",
     "pan_lite_r50", "pan_rgb_r50", "pan_pa_r50", "pan_full_r50", "pan_en_r50",
     "pan_lite_r101", "pan_rgb_r101", "pan_pa_r101", "pan_full_r101", "pan_en_r101",
+    "eco_lite", "pas_net",
 ]  # fmt: skip
 
 
@@ -32,7 +37,7 @@ class ModelConfig:
     """r3d50g: PERF-Net's R3D50-G. s3dg: S3D-G as TF slim and D3D have it; s3dg_howto100m,
     s3dg_separable: other public codes of it; s3d: without gates, as torchvision. pan_lite: PAN with
     one TSM ResNet; pan_rgb, pan_pa: the two branches of PAN-Full; pan_full: both; pan_en: all
-    three."""
+    three. eco_lite: ECO-Lite; pas_net: PAS-Net, which joins maps of OpenPose to those of ECO."""
     dropout: float = 0.2
     """Before the last layer."""
     width_multiplier: float = 1.0
@@ -45,6 +50,8 @@ class ModelConfig:
     """r3d50g only: None = symmetric; tf_same for weights from TF Model Garden."""
     num_segments: int | None = None
     """pan only: segments of a clip, as view.num_segments; None = 8."""
+    pas_net: PasNetOptions = field(default_factory=PasNetOptions)
+    """pas_net only: how appearance and pose are joined."""
 
     def __post_init__(self) -> None:
         own = _ENTRIES[self.name].defaults
@@ -54,6 +61,10 @@ class ModelConfig:
                     f"model.{option} must be left out unless model.name={owner}, "
                     f"got {getattr(self, option)} with {self.name}"
                 )
+        if self.name != "pas_net" and self.pas_net != PasNetOptions():
+            raise ConfigError(
+                f"model.pas_net must be left out unless model.name=pas_net, got {self.name}"
+            )
 
     def differences(self, other: "ModelConfig") -> dict[str, Any]:
         """Return the options of this network that make it another one, by name.
@@ -69,6 +80,10 @@ def _shape_of(config: ModelConfig) -> dict[str, Any]:
     """What must be equal for weights to mean the same."""
     values = asdict(config)
     values.pop("dropout")
+    fusion = values.pop("pas_net")
+    if config.name == "pas_net":
+        fusion.pop("freeze_body")
+        values |= {f"pas_net.{name}": value for name, value in fusion.items()}
     defaults = _ENTRIES[config.name].defaults
     values.update({name: values[name] or default for name, default in defaults.items()})
     return {name: value for name, value in values.items() if value is not None}
@@ -98,6 +113,12 @@ class _Entry(NamedTuple):
     """Options of this network alone, and what None stands for."""
     frames_per_segment: int | None = None
     """As in `Sampling`, of networks with segments."""
+    streams: tuple[Modality, ...] = ("rgb", "flow", "pose")
+    """What it can look at."""
+    multiples_thw: tuple[int, int, int] = (1, 1, 1)
+    """What frames, height and width must be multiples of."""
+    grows_from: ModelName | None = None
+    """A network whose weights are a part of this one's."""
 
 
 _R3D_DEFAULTS: dict[str, Any] = {"gate_position": "residual", "padding": "symmetric"}
@@ -132,6 +153,34 @@ def _s3d_maker(variant: S3DVariant) -> Callable[[ModelConfig, int, int], nn.Modu
         )
 
     return make
+
+
+def _make_eco(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Module:
+    return EcoLite(
+        EcoConfig(
+            num_classes=num_classes,
+            in_channels=in_channels,
+            dropout=config.dropout,
+            width_multiplier=config.width_multiplier,
+            depth_multiplier=config.depth_multiplier,
+        )
+    )
+
+
+def _make_pas_net(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Module:
+    return PasNet(
+        PasNetConfig(
+            num_classes=num_classes,
+            in_channels=in_channels,
+            dropout=config.dropout,
+            width_multiplier=config.width_multiplier,
+            depth_multiplier=config.depth_multiplier,
+            options=config.pas_net,
+        )
+    )
+
+
+_FRAMES: tuple[Modality, ...] = ("rgb", "pose")
 
 
 def _pan_entry(variant: PanVariant, depth: ResNetDepth) -> _Entry:
@@ -176,6 +225,21 @@ _ENTRIES: dict[ModelName, _Entry] = {
     "pan_pa_r101": _pan_entry("pa", 101),
     "pan_full_r101": _pan_entry("full", 101),
     "pan_en_r101": _pan_entry("en", 101),
+    "eco_lite": _Entry(
+        _make_eco,
+        is_signed=False,
+        paper_thw=(16, 224, 224),
+        streams=_FRAMES,
+        multiples_thw=(FRAME_MULTIPLE, 1, 1),
+    ),
+    "pas_net": _Entry(
+        _make_pas_net,
+        is_signed=False,
+        paper_thw=(16, 224, 224),
+        streams=_FRAMES,
+        multiples_thw=(FRAME_MULTIPLE, 2, 2),
+        grows_from="eco_lite",
+    ),
 }
 
 
@@ -208,6 +272,29 @@ def sampling_of(config: ModelConfig) -> Sampling | None:
     return Sampling(config.num_segments or entry.defaults["num_segments"], entry.frames_per_segment)
 
 
+def multiples_of(name: ModelName) -> tuple[int, int, int]:
+    """Return what frames, height and width of clips must be multiples of."""
+    return _ENTRIES[name].multiples_thw
+
+
+def check_stream(name: ModelName, modality: Modality) -> None:
+    """Raise ConfigError unless a network can look at a stream."""
+    streams = _ENTRIES[name].streams
+    if modality not in streams:
+        raise ConfigError(f"modality must be {' or '.join(streams)} for {name}, got {modality}")
+
+
+def grows_from(config: ModelConfig) -> ModelConfig | None:
+    """Return the network whose weights are a part of this one's; None if there is no such."""
+    name = _ENTRIES[config.name].grows_from
+    return None if name is None else replace(config, name=name, pas_net=PasNetOptions())
+
+
+def has_body(config: ModelConfig) -> bool:
+    """Whether a network has a part that starts from weights of OpenPose."""
+    return config.name == "pas_net" and bool(FUSIONS[config.pas_net.fusion].body_outputs)
+
+
 def model_config_from_plain(values: dict[str, Any]) -> ModelConfig:
     """Return the configuration that `dataclasses.asdict` gave, as checkpoints keep it.
 
@@ -217,4 +304,13 @@ def model_config_from_plain(values: dict[str, Any]) -> ModelConfig:
     known = {each.name for each in fields(ModelConfig)}
     if not values.keys() <= known:
         raise ConfigError(f"model must have fields of {sorted(known)}, got {sorted(values)}")
+    if "pas_net" in values:
+        values = {**values, "pas_net": _options_from_plain(values["pas_net"])}
     return ModelConfig(**values)
+
+
+def _options_from_plain(values: dict[str, Any]) -> PasNetOptions:
+    known = {each.name for each in fields(PasNetOptions)}
+    if not values.keys() <= known:
+        raise ConfigError(f"pas_net must have fields of {sorted(known)}, got {sorted(values)}")
+    return PasNetOptions(**values)

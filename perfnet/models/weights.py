@@ -8,14 +8,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from perfnet.models.caffe_names import clean_eco_name, eco_name, openpose_name
+from perfnet.models.eco import EcoLite
+from perfnet.models.openpose import OpenPoseBody
 from perfnet.models.pan import Pan
 from perfnet.models.r3d import R3D
 from perfnet.models.s3d import S3D
 from schemas.errors import ConfigError
 
 WeightSource = Literal[
-    "model_garden_r3d50", "howto100m_s3dg", "torchvision_s3d", "kylemin_s3d", "torchvision_resnet"
-]
+    "model_garden_r3d50", "howto100m_s3dg", "torchvision_s3d", "kylemin_s3d", "torchvision_resnet",
+    "eco_lite", "openpose_body",
+]  # fmt: skip
 
 Arrays = Mapping[str, Any]
 """Names to numpy arrays or tensors."""
@@ -40,9 +44,9 @@ def load_weights(model: nn.Module, arrays: Arrays, source: WeightSource) -> None
     The last layer of an image network, and what a PAN has beside its trunks, stay as they are.
 
     Args:
-        model: An `R3D` with `padding="tf_same"` and `gate_position="residual"`, or an `S3D` of the
-            variant of the source, with as many classes as the source has, or any `Pan` for a
-            ResNet. Modified.
+        model: An `R3D` with `padding="tf_same"` and `gate_position="residual"`, an `S3D` of the
+            variant of the source or an `EcoLite`, with as many classes as the source has; any `Pan`
+            for a ResNet; an `OpenPoseBody`. Modified.
         arrays: model_garden_r3d50: the variables of a checkpoint by the names of
             `tf.train.list_variables`. Others: a state dict.
         source: The other code.
@@ -53,7 +57,8 @@ def load_weights(model: nn.Module, arrays: Arrays, source: WeightSource) -> None
 
     References:
         TF Model Garden `resnet_3d.py`, `nn_blocks_3d.py`; antoine77340/S3D_HowTo100M `s3dg.py`;
-        torchvision `models/video/s3d.py`, `models/resnet.py`; kylemin/S3D `model.py`.
+        torchvision `models/video/s3d.py`, `models/resnet.py`; kylemin/S3D `model.py`;
+        mzolfaghari/ECO-pytorch `tf_model_zoo/ECO`; Hzzone/pytorch-openpose `src/model.py`.
     """
     _check_kind(model, source)
     stem = arrays.get("conv1.conv1.weight")
@@ -103,6 +108,8 @@ _MARKS: dict[WeightSource, tuple[str, str]] = {
     "torchvision_s3d": ("features.0.0.0.weight", "classifier.1.weight"),
     "kylemin_s3d": ("base.0.conv_s.weight", "fc.0.weight"),
     "torchvision_resnet": ("layer1.0.conv3.weight", "layer4.2.conv3.weight"),
+    "eco_lite": ("conv1_7x7_s2.weight", "res3a_2.weight"),
+    "openpose_body": ("conv4_3_CPM.weight", "Mconv1_stage2_L1.weight"),
 }
 """A name of the first layers and one of the last by which a code is known."""
 
@@ -120,12 +127,13 @@ def num_classes_of(arrays: Arrays, source: WeightSource) -> int:
     return int(arrays[name].shape[-1 if source == "model_garden_r3d50" else 0])
 
 
-_HEADS: dict[WeightSource, str] = {
+_HEADS = {
     "model_garden_r3d50": "head/kernel",
     "howto100m_s3dg": "fc.weight",
     "torchvision_s3d": "classifier.1.weight",
     "kylemin_s3d": "fc.0.weight",
     "torchvision_resnet": "fc.weight",
+    "eco_lite": "fc_final.weight",
 }
 
 
@@ -137,6 +145,10 @@ def _check_kind(model: nn.Module, source: WeightSource) -> None:
         wanted = "r3d50g with padding tf_same and gate_position residual"
     elif source == "torchvision_resnet":
         is_same, wanted = isinstance(model, Pan), "pan_*"
+    elif source == "eco_lite":
+        is_same, wanted = isinstance(model, EcoLite), "eco_lite"
+    elif source == "openpose_body":
+        is_same, wanted = isinstance(model, OpenPoseBody), "the body network of pas_net"
     else:
         variant = "howto100m" if source == "howto100m_s3dg" else "torchvision"
         is_same = isinstance(model, S3D) and model.config.variant == variant
@@ -145,6 +157,9 @@ def _check_kind(model: nn.Module, source: WeightSource) -> None:
         raise ConfigError(f"model must be {wanted} for weights of {source}, got another network")
 
 
+_CLEANERS: dict[WeightSource, Callable[[str], str]] = {
+    "eco_lite": clean_eco_name, "openpose_body": openpose_name,
+}  # fmt: skip
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _SECOND = "layer_with_weights-2/_temporal_conv/kernel"
 
@@ -152,7 +167,8 @@ _SECOND = "layer_with_weights-2/_temporal_conv/kernel"
 def _cleaned(arrays: Arrays, source: WeightSource) -> dict[str, Any]:
     """The weights alone, without wrappers in their names."""
     if source != "model_garden_r3d50":
-        plain = {name.removeprefix("module."): value for name, value in arrays.items()}
+        clean = _CLEANERS.get(source, str)
+        plain = {clean(name.removeprefix("module.")): value for name, value in arrays.items()}
         dropped = "fc." if source == "torchvision_resnet" else "text_module."
         return {
             name: value
@@ -349,10 +365,16 @@ def _for_channels(channels: int, value: torch.Tensor) -> torch.Tensor:
     return mean.expand(-1, channels, *mean.shape[2:])
 
 
+def _caffe_names(own: Weights, rename: Callable[[str], str]) -> list[_Name]:
+    return [_Name(name, rename(name), _same) for name in own]
+
+
 _NAMES: dict[WeightSource, Callable[[Weights], list[_Name]]] = {
     "model_garden_r3d50": _r3d_names,
     "howto100m_s3dg": _howto100m_names,
     "torchvision_s3d": _torchvision_names,
     "kylemin_s3d": _kylemin_names,
     "torchvision_resnet": _resnet_names,
+    "eco_lite": partial(_caffe_names, rename=eco_name),
+    "openpose_body": partial(_caffe_names, rename=openpose_name),
 }

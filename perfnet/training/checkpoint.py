@@ -5,7 +5,7 @@ import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +16,12 @@ from torch import nn
 
 from perfnet.errors import TrainingError
 from perfnet.modality import Modality
-from perfnet.models.registry import ModelConfig, make_model, model_config_from_plain
+from perfnet.models.registry import (
+    ModelConfig,
+    grows_from,
+    make_model,
+    model_config_from_plain,
+)
 from schemas.errors import ConfigError
 
 CHECKPOINT_FORMAT = 1
@@ -148,23 +153,27 @@ def restore_model(checkpoint: Checkpoint) -> nn.Module:
 def start_from(model: nn.Module, checkpoint: Checkpoint, card: ModelCard) -> list[str]:
     """Load the weights that fit into a network; a head of other classes is left as it is.
 
+    ECO-Lite is a start for PAS-Net as well: what only one of them has is left as it is.
+
     Args:
         model: The new network. Modified.
         checkpoint: Where its weights come from.
         card: What the new network is.
 
     Returns:
-        Names of the weights that were not loaded: those of the head, or none.
+        Names of the weights that were not loaded: those of the head and of parts that the
+        checkpoint cannot have, or none.
 
     Raises:
-        ConfigError: If anything but the head differs.
+        ConfigError: If anything else differs.
     """
-    _check_same_network(card, checkpoint.card)
+    is_grown = _check_same_network(card, checkpoint.card)
     own = model.state_dict()
     given = checkpoint.weights
     left = [name for name in own if name not in given or own[name].shape != given[name].shape]
-    wrong = [name for name in left if not name.startswith("head.")]
-    wrong += [name for name in given if name not in own]
+    new_parts = {"head", *(_parts(own) - _parts(given) if is_grown else ())}
+    wrong = [name for name in left if name.split(".")[0] not in new_parts]
+    wrong += [name for name in given if name not in own and not is_grown]
     if wrong:
         raise ConfigError(
             f"init must be a checkpoint of the same network, got one that differs in {wrong[0]} "
@@ -174,8 +183,15 @@ def start_from(model: nn.Module, checkpoint: Checkpoint, card: ModelCard) -> lis
     return left
 
 
-def _check_same_network(own: ModelCard, given: ModelCard) -> None:
-    changes = given.model.differences(own.model)
+def _parts(names: Iterable[str]) -> set[str]:
+    return {name.split(".")[0] for name in names}
+
+
+def _check_same_network(own: ModelCard, given: ModelCard) -> bool:
+    """Whether the new network has more parts than the one that is given."""
+    smaller = grows_from(own.model)
+    is_grown = smaller is not None and smaller.name == given.model.name
+    changes = given.model.differences(smaller if smaller and is_grown else own.model)
     if changes:
         raise ConfigError(
             "init must be of the same network, got one that differs in "
@@ -187,6 +203,7 @@ def _check_same_network(own: ModelCard, given: ModelCard) -> None:
             f"init must be of a network with the {own.in_channels} input channels of "
             f"{own.modality}, got one with the {given.in_channels} of {given.modality}"
         )
+    return is_grown
 
 
 def prune_checkpoints(folder: Path, *, keep: int) -> None:

@@ -8,7 +8,7 @@ from perfnet.data.augment import ViewConfig
 from perfnet.data.shard_dataset import OnCorrupt
 from perfnet.modality import Modality
 from perfnet.model_view import check_view
-from perfnet.models.registry import ModelConfig
+from perfnet.models.registry import ModelConfig, check_stream, has_body
 from perfnet.training.schedule import ScheduleConfig
 from schemas.errors import ConfigError
 
@@ -63,8 +63,10 @@ class FitConfig:
     """Checkpoint to start from; a head for other classes is left out."""
     init_weights: Path | None = None
     """Weights of another code to start from, instead of `init`: variables of TF Model Garden's
-    R3D50 (.npz), a state dict of HowTo100M's, torchvision's or kylemin's S3D, or for pan_* one of
-    torchvision's ResNet-50 or -101."""
+    R3D50 (.npz), a state dict of HowTo100M's, torchvision's or kylemin's S3D or of ECO-Lite, or for
+    pan_* one of torchvision's ResNet-50 or -101."""
+    init_body: Path | None = None
+    """Weights of OpenPose's body network for pas_net: a state dict of Hzzone's code."""
     batch_size: int = 8
     """Clips per process of one forward pass."""
     accumulate: int = 1
@@ -117,7 +119,13 @@ class FitConfig:
             raise ConfigError(f"norm_momentum must be > 0 and <= 1, got {self.norm_momentum}")
         if self.init is not None and self.init_weights is not None:
             raise ConfigError(f"init_weights must be left out beside init, got {self.init_weights}")
+        if self.init_body is not None and not has_body(self.model):
+            raise ConfigError(
+                "init_body must be left out unless model.name=pas_net with a fusion that looks at "
+                f"the body, got {self.init_body}"
+            )
         if self.eval_view.is_random:
             raise ConfigError("eval_view.is_random must be off, got a random view")
+        check_stream(self.model.name, self.modality)
         check_view(self.model, self.view, name="view")
         check_view(self.model, self.eval_view, name="eval_view")

@@ -31,7 +31,7 @@ from perfnet.training.checkpoint import (
     start_from,
 )
 from perfnet.training.config import FitConfig
-from perfnet.training.foreign_weights import load_start
+from perfnet.training.foreign_weights import load_body_weights, load_start
 from perfnet.training.objective import CrossEntropy, Loss, Objective
 from perfnet.training.optimizer import make_optimizer, set_learning_rate
 from perfnet.training.run_file import write_run_file
@@ -127,6 +127,8 @@ class _Run:
         start = load_start(config.init, config.init_weights, self.card)
         if start is not None:
             start_from(model, start, self.card)
+        if config.init_body is not None:
+            load_body_weights(cast("Any", model).body, config.init_body)
         if config.norm_momentum is not None:
             for norm in (each for each in model.modules() if isinstance(each, BATCH_NORMS)):
                 norm.momentum = config.norm_momentum

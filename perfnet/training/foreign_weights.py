@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from perfnet.models.caffe_names import openpose_name
+from perfnet.models.openpose import OpenPoseBody
 from perfnet.models.registry import ModelConfig, make_model
 from perfnet.models.weights import WeightSource, load_weights, num_classes_of, source_of
 from perfnet.training.checkpoint import DAMAGE, Checkpoint, ModelCard, load_checkpoint
@@ -18,6 +21,7 @@ _MODELS: dict[WeightSource, ModelConfig] = {
     "howto100m_s3dg": ModelConfig(name="s3dg_howto100m"),
     "torchvision_s3d": ModelConfig(name="s3d"),
     "kylemin_s3d": ModelConfig(name="s3d"),
+    "eco_lite": ModelConfig(name="eco_lite"),
 }
 
 
@@ -52,11 +56,12 @@ def load_foreign_weights(path: Path, card: ModelCard | None = None) -> Checkpoin
     Raises:
         ConfigError: If the file cannot be read or its weights are of no code that is known.
     """
-    arrays = _read(path)
+    arrays = _read(path, "init_weights")
     try:
         source = source_of(arrays)
         if source == "torchvision_resnet":
             return _with_trunk(card, arrays)
+        _check_whole(source, path)
         num_classes = num_classes_of(arrays, source)
         model = make_model(_MODELS[source], num_classes=num_classes)
         load_weights(model, arrays, source)
@@ -79,8 +84,43 @@ def _with_trunk(card: ModelCard | None, arrays: Mapping[str, Any]) -> Checkpoint
     return Checkpoint(card=card, weights=model.state_dict(), training={})
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    rule = "init_weights must be a .npz file or a state dict"
+def load_body_weights(body: nn.Module, path: Path) -> None:
+    """Load the weights of OpenPose's body network.
+
+    Args:
+        body: An `OpenPoseBody`, with all or some of its outputs. Modified.
+        path: A file of `torch.save` with a state dict of the whole network.
+
+    Raises:
+        ConfigError: If the file cannot be read or its weights are others.
+    """
+    arrays = _read(path, "init_body")
+    with torch.device("meta"):
+        whole = OpenPoseBody().last.state_dict(prefix="last.")
+    unused = {openpose_name(name) for name in whole.keys() - body.state_dict().keys()}
+    try:
+        _check_body(source_of(arrays))
+        needed = {name: arrays[name] for name in arrays if openpose_name(name) not in unused}
+        load_weights(body, needed, "openpose_body")
+    except ConfigError as error:
+        raise ConfigError(f"init_body: {error}; in {path}") from error
+
+
+def _check_whole(source: WeightSource, path: Path) -> None:
+    if source not in _MODELS:
+        raise ConfigError(
+            f"weights must be those of a whole network, got those of {source}; say "
+            f"--model.name pas_net --init-body {path}"
+        )
+
+
+def _check_body(source: WeightSource) -> None:
+    if source != "openpose_body":
+        raise ConfigError(f"weights must be those of openpose_body, got those of {source}")
+
+
+def _read(path: Path, option: str) -> Mapping[str, Any]:
+    rule = f"{option} must be a .npz file or a state dict"
     if not path.is_file():
         raise ConfigError(f"{rule}, got no file {path}")
     try:

@@ -18,7 +18,7 @@ from schemas.errors import ConfigError
 
 PresetName = Literal[
     "perfnet-r3d50g", "perfnet-s3dg", "d3d", "finetune-ucf101", "finetune-hmdb51",
-    "pan-lite", "pan-pa", "pan-rgb",
+    "pan-lite", "pan-pa", "pan-rgb", "eco-lite", "pas-net",
 ]  # fmt: skip
 
 
@@ -44,6 +44,8 @@ class Recipe:
     """Epochs after the warm-up at which the learning rate falls."""
     needs_init: bool = False
     """Starts from a checkpoint."""
+    keeps_model: bool = False
+    """Trains its own network, whatever that of the checkpoint is; see `start_from`."""
     left_open: tuple[str, ...] = field(default=())
     """What the paper does not say, and what stands here instead."""
 
@@ -127,6 +129,29 @@ _PAN = Recipe(
     ),
 )
 
+_PAS_VIEW = ViewConfig(
+    num_frames=16, num_segments=16, height=224, width=224, contrast=0.0, brightness=0.0
+)
+_PAS = Recipe(
+    step_clips=32,
+    model=ModelConfig(name="pas_net", dropout=0.3),
+    schedule=ScheduleConfig(warmup_steps=0, learning_rate=0.001, decay="step"),
+    optimizer=OptimizerConfig(momentum=0.9, nesterov=True, weight_decay=5e-4, clip_norm=50.0),
+    view=_PAS_VIEW,
+    eval_view=replace(_PAS_VIEW, is_random=False),
+    epochs=40,
+    milestone_epochs=(15, 30),
+    needs_init=True,
+    keeps_model=True,
+    left_open=(
+        "the weights of the body network are those of --init-body; without it random ones",
+        "clips of a step: 32, ours; epochs, their milestones, Nesterov momentum and gradient "
+        "clipping: as the code of ECO",
+        "16 frames; the paper has 8 to 32 (view.num_frames and view.num_segments)",
+        "pooling and kernel of the fusion, background and sign of the heat: ours (model.pas_net)",
+    ),
+)
+
 RECIPES: dict[PresetName, Recipe] = {
     "perfnet-r3d50g": _R3D,
     "perfnet-s3dg": _S3D,
@@ -152,9 +177,13 @@ RECIPES: dict[PresetName, Recipe] = {
         epochs=50,
         milestone_epochs=(20, 40),
     ),
+    "eco-lite": replace(
+        _PAS, model=replace(_PAS.model, name="eco_lite"), left_open=_PAS.left_open[1:3]
+    ),
+    "pas-net": _PAS,
 }
 """Li et al. 2020 (PERF-Net), section 4; Stroud et al. 2020 (D3D); Zhang et al. 2020 (PAN) and the
-scripts of its authors."""
+scripts of its authors; PAS-Net and the code of ECO."""
 
 _USUAL_BATCH = 8
 
@@ -176,7 +205,7 @@ def fit_config(
         preset: Name of the recipe.
         shards: Training shards.
         output: Folder of the run.
-        init: Checkpoint to start from; its network replaces that of a fine-tuning.
+        init: Checkpoint to start from; its network replaces that of a fine-tuning but of PAS-Net.
         init_weights: Weights of another code to start from, instead of `init`.
         val_shards: Shards to evaluate on.
         batch_size: Clips of a forward pass of one process; None = as many as fit, up to 8.
@@ -195,7 +224,8 @@ def fit_config(
             raise ConfigError(
                 f"init must name a checkpoint for {preset}, got none; say --init or --init-weights"
             )
-        model, modality = start.card.model, start.card.modality
+        if not recipe.keeps_model:
+            model, modality = start.card.model, start.card.modality
     if recipe.epochs is not None:
         schedule = _in_steps(recipe, recipe.epochs, num_clips=len(open_shard_folder(shards)))
     return FitConfig(

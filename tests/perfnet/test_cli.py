@@ -16,7 +16,7 @@ from schemas.clip_record import ClipRecord
 
 FIT = {
     *("--shards", "--output", "--modality", "--val-shards", "--init", "--batch-size"),
-    *("--init-weights", "--norm-momentum"),
+    *("--init-weights", "--init-body", "--norm-momentum"),
     *("--accumulate", "--precision", "--compile", "--channels-last", "--save-memory"),
     *("--workers", "--seed", "--on-corrupt", "--log-every", "--checkpoint-every"),
     *("--keep-checkpoints", "--evaluate-every", "--model.name", "--model.dropout"),
@@ -27,6 +27,10 @@ FIT = {
     *("--view.num-segments", "--view.crop-scales", "--eval-view.num-segments"),
     *("--model.num-segments", "--schedule.decay", "--schedule.milestones"),
     "--optimizer.per-group",
+    *("--model.pas-net.fusion", "--model.pas-net.lambda1", "--model.pas-net.lambda2"),
+    *("--model.pas-net.lambda3", "--model.pas-net.lambda4", "--model.pas-net.channel-pool"),
+    *("--model.pas-net.conv-kernel", "--model.pas-net.background"),
+    *("--model.pas-net.heat-relu", "--model.pas-net.freeze-body"),
     *("--eval-view.num-views", "--schedule.steps", "--schedule.warmup-steps"),
     *("--schedule.learning-rate", "--schedule.cosine", "--optimizer.momentum"),
     *("--optimizer.nesterov", "--optimizer.weight-decay", "--optimizer.clip-norm"),

@@ -81,3 +81,33 @@ def test_fine_tuning_lasts_30_epochs_on_the_network_of_its_checkpoint(
 def test_fine_tuning_from_nothing_is_refused(shards: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="init must name a checkpoint for finetune-ucf101"):
         fit_config("finetune-ucf101", shards=shards, output=tmp_path)
+
+
+def test_pas_net_recipes_have_the_numbers_of_the_paper_and_of_the_code_of_eco() -> None:
+    for name in ("eco-lite", "pas-net"):
+        recipe = RECIPES[name]  # type: ignore[index]
+        assert (recipe.model.name, recipe.model.dropout) == (name.replace("-", "_"), 0.3)
+        optimizer = recipe.optimizer
+        assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 5e-4)
+        assert (optimizer.nesterov, optimizer.clip_norm) == (True, 50.0)
+        assert (recipe.schedule.learning_rate, recipe.schedule.decay) == (0.001, "step")
+        assert (recipe.epochs, recipe.milestone_epochs) == (40, (15, 30))
+        for view, is_random in ((recipe.view, True), (recipe.eval_view, False)):
+            assert (view.num_frames, view.num_segments) == (16, 16)
+            assert (view.height, view.width, view.is_random) == (224, 224, is_random)
+        assert recipe.view.mirror
+        assert not recipe.view.may_recolor
+        assert recipe.left_open
+
+
+def test_pas_net_keeps_its_network_when_it_starts_from_eco(shards: Path, tmp_path: Path) -> None:
+    eco = ModelConfig(name="eco_lite", width_multiplier=0.125)
+    card = dataclasses.replace(CARD, model=eco, modality="rgb", in_channels=3)
+    weights = make_model(eco, num_classes=2).state_dict()
+    save_checkpoint(tmp_path / "eco.pt", card=card, weights=weights, training={})
+    config = fit_config("pas-net", shards=shards, output=tmp_path, init=tmp_path / "eco.pt")
+    assert config.model == RECIPES["pas-net"].model
+    assert config.schedule.milestones == (15, 30)  # one step makes an epoch of eleven clips
+    assert config.schedule.total_steps == 40
+    with pytest.raises(ConfigError, match="init must name a checkpoint for pas-net, got none"):
+        fit_config("pas-net", shards=shards, output=tmp_path)

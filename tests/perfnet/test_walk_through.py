@@ -31,6 +31,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 NETWORKS = ("r3d50g", "s3dg")
 STREAMS = ("rgb", "flow", "pose")
 RESULTS = (*STREAMS, "fused", "student")
+PAS_NET = ("eco_lite", "pas_net")
 
 VIDEOS = {
     "bow": "hmdb51/6arrowswithin30seconds_shoot_bow_f_nm_np1_fr_med_3.avi",
@@ -223,6 +224,31 @@ def test_pan_teaches_a_pan_and_their_logits_are_added(walk: WalkThrough) -> None
 
 @pytest.mark.corpus
 @pytest.mark.slow
+class TestPasNetInMiniature:
+    @pytest.mark.parametrize("result", ["rgb", "pose", "fused", "student"])
+    def test_pas_net_is_evaluated(self, walk: WalkThrough, result: str) -> None:
+        path = walk.folder / "results" / f"pas_net-{result}" / "accuracy.json"
+        assert json.loads(path.read_text("utf-8"))["num_clips"] == len(VIDEOS)
+
+    @pytest.mark.parametrize("stream", ["rgb", "pose"])
+    def test_second_training_starts_from_the_first(self, walk: WalkThrough, stream: str) -> None:
+        """What ECO-Lite and PAS-Net share is near; eight small steps lie between them."""
+        eco, pas = (load_checkpoint(walk.folder / f"runs/{n}-{stream}") for n in PAS_NET)
+        assert (eco.card.model.name, pas.card.model.name) == PAS_NET
+        names = [name for name in eco.weights if name.endswith("conv.weight")]
+        assert len(names) > 15
+        for name in names:
+            one, other = eco.weights[name].flatten(), pas.weights[name].flatten()
+            assert torch.cosine_similarity(one, other, dim=0) > 0.9, name
+
+    def test_heat_lies_over_both_streams(self, walk: WalkThrough) -> None:
+        _, *rows, last = walk.said("gradcam", "results/pas_net-gradcam.png").splitlines()
+        assert [row.split()[0] for row in rows] == ["rgb", "pose", "rgb"]
+        assert last == "result in results/pas_net-gradcam.png"
+
+
+@pytest.mark.corpus
+@pytest.mark.slow
 def test_shards_hold_real_poses_and_flow(walk: WalkThrough) -> None:
     view = ViewConfig(num_frames=CLIP_FRAMES, height=96, width=128, is_random=False)
     train = ShardDataset(walk.folder / "shards" / "train", modalities=STREAMS, view=view)
@@ -241,7 +267,8 @@ def test_miniature_has_both_networks_all_streams_and_both_losses() -> None:
         if command[1] == "fit"
     }
     usual = {(network, stream) for network in NETWORKS for stream in STREAMS}
-    assert fitted == {*usual, ("pan_lite_r50", "rgb")}
+    of_frames = {(network, stream) for network in PAS_NET for stream in ("rgb", "pose")}
+    assert fitted == {*usual, *of_frames, ("pan_lite_r50", "rgb")}
     modes = [
         each[each.index("--distill.mode") + 1] for each in commands if "--distill.mode" in each
     ]
