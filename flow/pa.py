@@ -14,7 +14,6 @@ References:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -83,10 +82,11 @@ def persistence_of_appearance(frames: RgbFrames, *, weights: Float32 | None = No
     References:
         Zhang et al. 2020, definition of PA; epsilon as in torch's pairwise_distance.
     """
-    pairs = _pa_of_pairs(frames, weights=weights)
-    if len(frames) == 1:
-        return np.zeros(frames.shape[:3], np.float32)
-    return np.concatenate((pairs, pairs[-1:]))
+    _check(frames, weights)
+    maps = np.empty(frames.shape[:3], np.float32)
+    _fill(maps[:-1], frames, weights)
+    maps[-1] = maps[-2] if len(maps) > 1 else 0
+    return maps
 
 
 def make_pa_engine(config: PaConfig) -> PaEngine:
@@ -103,7 +103,14 @@ def make_pa_engine(config: PaConfig) -> PaEngine:
         ConfigError: As `read_pa_weights`.
     """
     weights = None if config.weights is None else read_pa_weights(config.weights)
-    return partial(_pa_of_pairs, weights=weights)
+
+    def pa_of_pairs(frames: RgbFrames) -> Float32:
+        _check(frames, weights)
+        maps = np.empty((len(frames) - 1, *frames.shape[1:3]), np.float32)
+        _fill(maps, frames, weights)
+        return maps
+
+    return pa_of_pairs
 
 
 def read_pa_weights(path: Path) -> Float32:
@@ -175,29 +182,28 @@ def _jet_taps() -> Float32:
     return np.stack((smooth, first, second)).astype(np.float32)
 
 
-def _pa_of_pairs(frames: RgbFrames, *, weights: Float32 | None) -> Float32:
-    """PA of each frame and its next, float32 [T - 1, H, W]."""
-    from flow import pa_kernels  # numba loads when the first PA is wanted
-
+def _check(frames: RgbFrames, weights: Float32 | None) -> None:
     check_array("frames", frames, dtype=np.uint8, axes="T H W C", C=3)
     if len(frames) == 0:
         raise ValueError("frames must have at least one frame, got 0")
     if weights is not None:
         check_array("weights", weights, dtype=np.float32, axes="K C I J", K=8, C=3, I=7, J=7)
-        weights = np.ascontiguousarray(weights)
+
+
+def _fill(maps: Float32, frames: RgbFrames, weights: Float32 | None) -> None:
+    """Fill float32 [T - 1, H, W] with the PA of each frame and its next."""
+    from flow import pa_kernels  # numba loads when the first PA is wanted
+
     frames = np.ascontiguousarray(frames)
     height, width = frames.shape[1:3]
     border = 2 * pa_kernels.BORDER_PX
     planes = np.zeros((3, height + border, width + border), np.float32)
-    row = np.zeros(width + border, np.float32)
-    colors = np.eye(3) if weights is not None else _COLORS
-    colors = (colors / _MAX_CODE).astype(np.float32)
+    row = np.empty(width + border, np.float32)
+    colors = ((_COLORS if weights is None else np.eye(3)) / _MAX_CODE).astype(np.float32)
     taps = _jet_taps()
-    norms = np.empty((len(frames) - 1, height, width), np.float32)
-    for index, norm in enumerate(norms):
+    for index, norm in enumerate(maps):
         pa_kernels.subtract_frames(frames[index], frames[index + 1], colors, planes)
         if weights is None:
             pa_kernels.norm_of_jet(planes, taps, row, norm)
         else:
-            pa_kernels.norm_of_filters(planes, weights, row[:width], norm)
-    return norms
+            pa_kernels.norm_of_filters(planes, np.ascontiguousarray(weights), row[:width], norm)
