@@ -198,12 +198,14 @@ def _fill(maps: Float32, frames: RgbFrames, weights: Float32 | None) -> None:
     height, width = frames.shape[1:3]
     border = 2 * pa_kernels.BORDER_PX
     planes = np.zeros((3, height + border, width + border), np.float32)
-    row = np.empty(width + border, np.float32)
     colors = ((_COLORS if weights is None else np.eye(3)) / _MAX_CODE).astype(np.float32)
-    taps = _jet_taps()
+    taps, row = _jet_taps(), np.empty(width + border, np.float32)
+    responses = np.empty((4, width), np.float32)
+    if weights is not None:
+        weights = np.ascontiguousarray(weights)
     for index, norm in enumerate(maps):
         pa_kernels.subtract_frames(frames[index], frames[index + 1], colors, planes)
         if weights is None:
             pa_kernels.norm_of_jet(planes, taps, row, norm)
         else:
-            pa_kernels.norm_of_filters(planes, np.ascontiguousarray(weights), row[:width], norm)
+            pa_kernels.norm_of_filters(planes, weights, responses, norm)

@@ -38,34 +38,68 @@ def subtract_frames(frame0, frame1, colors, planes):
 
 
 @kernel_fused
-def norm_of_filters(planes, weights, response, norm):
-    """Fill norm, float32 [H, W], with the 2-norm over any filters, float32 [K, 3, 7, 7].
+def _seven(values, start):
+    """Seven values of an array as a tuple, which the compiler keeps in registers."""
+    return (
+        values[start],
+        values[start + 1],
+        values[start + 2],
+        values[start + 3],
+        values[start + 4],
+        values[start + 5],
+        values[start + 6],
+    )
 
-    `response` is room for one row, float32 [W].
+
+@kernel_fused
+def _dot(a, b):
+    """The scalar product of two tuples of seven."""
+    left = a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    right = a[4] * b[4] + a[5] * b[5] + a[6] * b[6]
+    return left + a[3] * b[3] + right
+
+
+@kernel_fused
+def norm_of_filters(planes, weights, responses, norm):
+    """Fill norm, float32 [H, W], with the 2-norm over any filters, float32 [8, 3, 7, 7].
+
+    `responses` is room for a row of four filters, float32 [4, W].
     """
     height, width = norm.shape
     for y in range(height):
         total = norm[y]
         total[:] = _f(0)
-        for filter_weights in weights:
-            response[:] = _EPSILON
+        for group in range(0, len(weights), 4):
+            responses[:] = _EPSILON
             for plane in range(3):
                 for j in range(7):
-                    _add_row(planes[plane, y + j], filter_weights[plane, j], response)
-            for x in range(width):
-                total[x] += response[x] * response[x]
+                    _add_row(planes[plane, y + j], weights[group : group + 4, plane, j], responses)
+            for response in responses:
+                for x in range(width):
+                    total[x] += response[x] * response[x]
         for x in range(width):
             total[x] = np.sqrt(total[x])
 
 
 @kernel_fused
-def _add_row(row, taps, response):
-    """Add the correlation of a row, float32 [W + 6], with seven taps to response [W]."""
-    a, b, c, d, e, f, g = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5], taps[6]
-    for x in range(len(response)):
-        left = a * row[x] + b * row[x + 1] + c * row[x + 2]
-        right = e * row[x + 4] + f * row[x + 5] + g * row[x + 6]
-        response[x] += left + d * row[x + 3] + right
+def _add_row(row, weights, responses):
+    """Add the correlations of a row, [W + 6], with four times seven taps to responses, [4, W].
+
+    Four at a time, as each pixel loaded then serves four products.
+    """
+    a, b, c, d = (
+        _seven(weights[0], 0),
+        _seven(weights[1], 0),
+        _seven(weights[2], 0),
+        _seven(weights[3], 0),
+    )
+    first, second, third, fourth = responses[0], responses[1], responses[2], responses[3]
+    for x in range(len(first)):
+        pixels = _seven(row, x)
+        first[x] += _dot(pixels, a)
+        second[x] += _dot(pixels, b)
+        third[x] += _dot(pixels, c)
+        fourth[x] += _dot(pixels, d)
 
 
 @kernel_fused
@@ -79,34 +113,29 @@ def norm_of_jet(planes, taps, filtered, norm):
         total = norm[y]
         total[:] = _f(0)
         for vertical in range(3):  # of luma, all derivatives that are of order two at most
-            _filter_columns(planes[0], y, taps[vertical], filtered)
+            _filter_columns(planes[0, y : y + 7], taps[vertical], filtered)
             for horizontal in range(3 - vertical):
                 _add_square(filtered, taps[horizontal], total)
         for plane in range(1, 3):
-            _filter_columns(planes[plane], y, taps[0], filtered)
+            _filter_columns(planes[plane, y : y + 7], taps[0], filtered)
             _add_square(filtered, taps[0], total)
         for x in range(len(total)):
             total[x] = np.sqrt(total[x])
 
 
 @kernel_fused
-def _filter_columns(plane, y, taps, filtered):
-    """Fill filtered, float32 [W + 6], with the vertical correlation at row y of a plane."""
-    a, b, c, d, e, f, g = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5], taps[6]
-    row0, row1, row2, row3 = plane[y], plane[y + 1], plane[y + 2], plane[y + 3]
-    row4, row5, row6 = plane[y + 4], plane[y + 5], plane[y + 6]
+def _filter_columns(rows, taps, filtered):
+    """Fill filtered, float32 [W + 6], with the correlation of seven rows with seven taps."""
+    kept = _seven(taps, 0)
+    a, b, c, d, e, f, g = _seven(rows, 0)
     for x in range(len(filtered)):
-        above = a * row0[x] + b * row1[x] + c * row2[x]
-        below = e * row4[x] + f * row5[x] + g * row6[x]
-        filtered[x] = above + d * row3[x] + below
+        filtered[x] = _dot((a[x], b[x], c[x], d[x], e[x], f[x], g[x]), kept)
 
 
 @kernel_fused
 def _add_square(row, taps, total):
     """Add the square of epsilon + the correlation of a row, [W + 6], with taps to total, [W]."""
-    a, b, c, d, e, f, g = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5], taps[6]
+    kept = _seven(taps, 0)
     for x in range(len(total)):
-        left = a * row[x] + b * row[x + 1] + c * row[x + 2]
-        right = e * row[x + 4] + f * row[x + 5] + g * row[x + 6]
-        response = _EPSILON + left + d * row[x + 3] + right
+        response = _EPSILON + _dot(_seven(row, x), kept)
         total[x] += response * response
