@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flow.pa import WEIGHTS_SHAPE, default_weights, persistence_of_appearance
+from flow.quantize import DEFAULT_PA_BOUND
 from flow.tvl1 import Tvl1Config, tvl1_flow
 
 UInt8 = npt.NDArray[np.uint8]
@@ -49,13 +50,14 @@ def judge_filters(pairs: Sequence[UInt8]) -> dict[str, dict[str, float]]:
     auc_moving: how well PA tells pixels that move (by our TV-L1) from those that do not; 0.5 =
     by chance, 1 = always. auc_boundary: the same for places where the flow changes. edge_to_noise:
     mean response of moving edges to that of a still frame with noise of two grey levels.
+    beyond_bound: share of the values that are clipped when stored.
 
     Args:
         pairs: uint8 [2, H, W, 3] each.
     """
     rng = np.random.default_rng(0)
     banks = filter_banks()
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in banks}
+    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in banks}
     for pair in pairs:
         if np.array_equal(pair[0], pair[1]):
             continue
@@ -71,9 +73,10 @@ def judge_filters(pairs: Sequence[UInt8]) -> dict[str, dict[str, float]]:
                     _auc(pa[kinds.moving], pa[kinds.still]),
                     _auc(pa[kinds.boundary], pa[~kinds.boundary]),
                     float(pa[edges].mean()) / level if edges.sum() >= _FEWEST else np.nan,
+                    float((pa > DEFAULT_PA_BOUND).mean()),
                 )
             )
-    names = ("auc_moving", "auc_boundary", "edge_to_noise")
+    names = ("auc_moving", "auc_boundary", "edge_to_noise", "beyond_bound")
     figures = {name: np.array(values).reshape(-1, len(names)) for name, values in found.items()}
     return {
         bank: {

@@ -1,17 +1,26 @@
 """The benchmark of motion cues runs, and its figures are what they claim."""
 
+import importlib
 import json
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
 
 from benchmarks import bench_motion
 from benchmarks.bench_motion import REFERENCE, RgbPair, measure_engines, summarise
-from benchmarks.gpu_motion import pa_layer
 from benchmarks.pa_filters import filter_banks, judge_filters
 from flow.pa import persistence_of_appearance
+
+torch = pytest.importorskip("torch", reason="torch is not installed (extra train or dev)")
+
+
+@pytest.fixture
+def gpu_motion() -> ModuleType:
+    """Only here imported: the tests of the GPU engine set up Triton before it is."""
+    pytest.importorskip("triton", reason="triton is not installed (extra dev)")
+    return importlib.import_module("benchmarks.gpu_motion")
 
 
 @pytest.mark.slow
@@ -53,13 +62,34 @@ def test_engines_take_turns_and_the_reference_runs_once_in_each() -> None:
     assert {name: len(each) for name, each in seconds.items()} == {REFERENCE: 1, "PA": 1}
 
 
-def test_layer_of_a_network_is_our_pa() -> None:
+def test_layer_of_a_network_is_our_pa(gpu_motion: ModuleType) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, 20, 24, 3), dtype=np.uint8)
     frames_tchw = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255
     for weights in filter_banks().values():
-        layer = pa_layer(frames_tchw, torch.from_numpy(weights)).numpy()
+        layer = gpu_motion.pa_layer(frames_tchw, torch.from_numpy(weights)).numpy()
         ours = persistence_of_appearance(frames, weights=weights)[:2]
         np.testing.assert_allclose(layer, ours, atol=2e-6, rtol=1e-4)
+
+
+def test_every_method_on_a_gpu_is_timed(
+    gpu_motion: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the CPU, with TV-L1's module replaced: what is measured there is not the point."""
+    flows: list[tuple[int, ...]] = []
+    monkeypatch.setattr(gpu_motion, "gpu_clip_flow", lambda gray, **_: flows.append(gray.shape))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(gpu_motion, "BATCH", 4)
+    monkeypatch.setattr(gpu_motion, "_ROUNDS", 2)
+    speeds = gpu_motion.measure_gpu(np.zeros((2, 16, 20, 3), np.uint8), device="cpu")
+    assert list(speeds) == [
+        "PA, frames on the device",
+        "PA, from host to host",
+        "TV-L1 quality, from host to host",
+        "TV-L1 fast, from host to host",
+    ]
+    assert all(speed > 0 for speed in speeds.values())
+    assert flows == [(5, 16, 20)] * (2 + 2 * 2), "once to compile, then in every round"
 
 
 def test_every_bank_of_filters_gives_a_gray_level_for_a_gray_level() -> None:
