@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from benchmarks.storage_clips import StorageClip, find_videos, read_clip, synthetic_clips
 from flow.engine import FlowEngineName
-from flow.quantize import DEFAULT_BOUND_PX, dequantize_flow, quantize_flow
+from flow.pa import persistence_of_appearance
+from flow.quantize import DEFAULT_BOUND_PX, dequantize_flow, quantize_flow, quantize_pa
 from pipelines.config import JpegConfig
 from pipelines.streams import streams_in
 from renderers.pose import PoseRenderConfig, render_pose_clip
@@ -42,7 +43,7 @@ class StreamCost:
 
     clip: str
     stream: str
-    """rgb, pose_overlay, flow (one 4:4:4 image), or flow_xy (two grey images)."""
+    """rgb, pose_overlay, pa, flow (one 4:4:4 image), or flow_xy (two grey images)."""
     quality: int | None
     """None: rounded to 8 bit, no JPEG."""
     bytes_per_frame: float
@@ -66,7 +67,7 @@ class ShardCost:
 def image_costs(
     name: str, stream: str, frames: UInt8, qualities: Sequence[int]
 ) -> list[StreamCost]:
-    """Return the cost of uint8 [T, H, W, 3] frames at every quality."""
+    """Return the cost of uint8 [T, H, W, 3] or grey [T, H, W] frames at every quality."""
     chroma = "420" if stream == "rgb" else "444"
     costs = []
     for quality in qualities:
@@ -208,6 +209,8 @@ def _record(clip: StorageClip, overlay: UInt8) -> ClipRecord:
 
 
 def _luma(image: UInt8) -> npt.NDArray[np.float32]:
+    if image.ndim == 2:
+        return image.astype(np.float32)
     gray: npt.NDArray[np.float32] = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return gray
 
@@ -219,6 +222,8 @@ def measure(
     overlay = render_pose_clip(clip.frames, clip.poses, config=PoseRenderConfig())
     streams = image_costs(clip.name, "rgb", clip.frames, qualities)
     streams += image_costs(clip.name, "pose_overlay", overlay, qualities)
+    pa = quantize_pa(persistence_of_appearance(clip.frames))
+    streams += image_costs(clip.name, "pa", pa, qualities)
     streams += flow_costs(clip.name, clip.flow, qualities)
     return streams, list(shard_costs(clip, overlay))
 

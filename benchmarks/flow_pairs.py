@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -80,15 +81,15 @@ def texture_pairs(name: str, *, seed: int, noise: float, size: tuple[int, int]) 
 
 def read_gray(path: Path) -> list[Gray]:
     """Return the first frames of a video as uint8 [H, W], short side 256, 25 per second."""
-    frames: list[Gray] = []
+    return [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in read_rgb(path)]
+
+
+def read_rgb(path: Path) -> list[npt.NDArray[np.uint8]]:
+    """Return the first frames of a video as uint8 [H, W, 3], short side 256, 25 per second."""
     with open_clip(
         path, start_seconds=None, end_seconds=None, is_trimmed=True, config=DecodeConfig()
     ) as clip:
-        for frame in clip.frames():
-            frames.append(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY))
-            if len(frames) == _MAX_CLIP_FRAMES:
-                break
-    return frames
+        return [frame.rgb for frame in islice(clip.frames(), _MAX_CLIP_FRAMES)]
 
 
 def make_texture(rng: np.random.Generator, *, size: tuple[int, int]) -> Gray:

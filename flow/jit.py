@@ -15,10 +15,19 @@ def kernel(function: Any) -> Any:
     NUMBA_CACHE_DIR), so that the next process starts at once. Where none of these can be
     written, every process compiles for itself.
     """
+    return _compile(function)
+
+
+def kernel_fused(function: Any) -> Any:
+    """As `kernel`; a * b + c of scalars may be rounded once, where the CPU can."""
+    return _compile(function, fastmath={"contract"})
+
+
+def _compile(function: Any, **options: Any) -> Any:
     try:
-        compiled = njit(nogil=True, cache=True)(function)
+        compiled = njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # numba: "cannot cache function: no locator available"
-        return njit(nogil=True)(function)
+        return njit(nogil=True, **options)(function)
     _stamp_with_sources(compiled)
     return compiled
 

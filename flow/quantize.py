@@ -1,9 +1,10 @@
-"""Flow to 8 bit and back, one bound both ways."""
+"""Flow, and persistence of appearance, to 8 bit and back, one bound both ways."""
 
 import numpy as np
 import numpy.typing as npt
 
 DEFAULT_BOUND_PX = 20.0
+DEFAULT_PA_BOUND = 0.5
 
 
 def quantize_flow(
@@ -24,7 +25,7 @@ def quantize_flow(
     References:
         denseflow / TSN `CAST`: round(255 * (v + b) / (2 * b)).
     """
-    _check_bound(bound_px)
+    _check_bound("bound_px", bound_px)
     if flow.dtype != np.float32 or flow.ndim < 1 or flow.shape[-1] != 2:
         shape = f"{flow.dtype.name} {list(flow.shape)}"
         raise ValueError(f"flow must be float32 [..., 2], got {shape}")
@@ -49,7 +50,7 @@ def dequantize_flow(
     Raises:
         ValueError: If bound_px <= 0.
     """
-    _check_bound(bound_px)
+    _check_bound("bound_px", bound_px)
     flow: npt.NDArray[np.float32] = (
         code.astype(np.float32) * np.float32(2.0 * bound_px / 255.0) - np.float32(bound_px)
     ).astype(np.float32)
@@ -66,6 +67,49 @@ def count_saturated(code: npt.NDArray[np.uint8]) -> int:
     return int(np.count_nonzero(at_bound[..., 0] | at_bound[..., 1]))
 
 
-def _check_bound(bound_px: float) -> None:
-    if not bound_px > 0:
-        raise ValueError(f"bound_px must be > 0, got {bound_px}")
+def quantize_pa(
+    pa: npt.NDArray[np.float32], *, bound: float = DEFAULT_PA_BOUND
+) -> npt.NDArray[np.uint8]:
+    """Clip persistence of appearance to 0..bound and round it to 8 bit.
+
+    Args:
+        pa: float32 of any shape, >= 0 (`flow.pa`). Not modified.
+        bound: Larger values are clipped. > 0.
+
+    Returns:
+        uint8 of the same shape; 0 = no change, 255 = bound.
+
+    Raises:
+        ValueError: If pa is not float32, or bound <= 0.
+    """
+    _check_bound("bound", bound)
+    if pa.dtype != np.float32:
+        raise ValueError(f"pa must be float32, got {pa.dtype.name} {list(pa.shape)}")
+    levels = np.clip(pa, 0, bound) * np.float32(255.0 / bound)
+    code: npt.NDArray[np.uint8] = np.floor(levels + np.float32(0.5)).astype(np.uint8)
+    return code
+
+
+def dequantize_pa(
+    code: npt.NDArray[np.uint8], *, bound: float = DEFAULT_PA_BOUND
+) -> npt.NDArray[np.float32]:
+    """Return the persistence of appearance that `quantize_pa` stored; at most bound / 510 off.
+
+    Args:
+        code: uint8 of any shape. Not modified.
+        bound: The bound used to quantise. > 0.
+
+    Returns:
+        float32 of the same shape; `quantize_pa` of it gives `code` again.
+
+    Raises:
+        ValueError: If bound <= 0.
+    """
+    _check_bound("bound", bound)
+    pa: npt.NDArray[np.float32] = code.astype(np.float32) * np.float32(bound / 255.0)
+    return pa
+
+
+def _check_bound(name: str, bound: float) -> None:
+    if not bound > 0:
+        raise ValueError(f"{name} must be > 0, got {bound}")

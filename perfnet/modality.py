@@ -1,11 +1,13 @@
-"""The three streams that a network can look at."""
+"""The streams that a network can look at."""
 
 from typing import Literal
 
-Modality = Literal["rgb", "flow", "pose"]
-"""Frames, optical flow, or frames with poses drawn on them."""
+Modality = Literal["rgb", "flow", "pose", "pa"]
+"""Frames, optical flow, frames with poses drawn on them, or persistence of appearance."""
+
+_CHANNELS: dict[Modality, int] = {"rgb": 3, "flow": 2, "pose": 3, "pa": 1}
 
 
 def channels_of(modality: Modality) -> int:
     """Return the input channels of a network that looks at a stream."""
-    return 2 if modality == "flow" else 3
+    return _CHANNELS[modality]

@@ -135,7 +135,12 @@ class ShardBuilder:
     def _open_shard(self, name: str, file: HashedFile, stack: ExitStack) -> ShardFile:
         is_parquet = name.endswith(".parquet")
         folder = self._local_temp_folder()
-        shard = ParquetShard(file, self._labels, folder) if is_parquet else TFRecordShard(file)
+        has_pa = "pa" in self._config.modalities
+        shard = (
+            ParquetShard(file, self._labels, folder, has_pa=has_pa)
+            if is_parquet
+            else TFRecordShard(file)
+        )
         return stack.enter_context(closing(shard))
 
     def _local_temp_folder(self) -> Path | None:

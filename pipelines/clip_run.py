@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flow.engine import FlowEngine
-from flow.quantize import count_saturated, quantize_flow
+from flow.pa import PaEngine
+from flow.quantize import count_saturated, quantize_flow, quantize_pa
 from pipelines.clip_facts import ClipFacts, measure_clip
 from pipelines.config import BuildConfig
 from pipelines.image_spool import ImageSpool
@@ -55,6 +56,7 @@ class ClipRun:
         self._todo = config.streams - self._kept_streams
         self._poses: list[PoseSequence] = []
         self._last_gray: npt.NDArray[np.uint8] | None = None
+        self._last_rgb: npt.NDArray[np.uint8] | None = None
         self.times = FrameTimes()
         self.images = images
         self.seconds: dict[str, float] = {}
@@ -65,6 +67,11 @@ class ClipRun:
     def needs_flow(self) -> bool:
         """Whether flow has to be computed."""
         return bool(self._todo & {"flow", "flow_x", "flow_y"})
+
+    @property
+    def needs_pa(self) -> bool:
+        """Whether persistence of appearance has to be computed."""
+        return "pa" in self._todo
 
     @property
     def needs_estimator(self) -> bool:
@@ -111,6 +118,7 @@ class ClipRun:
         self,
         window: list[DecodedFrame],
         flow_engine: FlowEngine | None,
+        pa_engine: PaEngine | None,
         estimator: ClipPoseEstimator | None,
     ) -> None:
         """Compute and encode every stream of the next frames that is not taken over."""
@@ -124,6 +132,8 @@ class ClipRun:
             self._add_rgb(window)
         if flow_engine is not None:
             self._add_flow(window, flow_engine)
+        if pa_engine is not None:
+            self._add_pa(window, pa_engine)
         if self._needs_poses:
             self._add_poses(window, estimator)
 
@@ -157,8 +167,9 @@ class ClipRun:
             self._append_flow(pair_flow)
 
     def finish(self) -> None:
-        """Complete the flow, and add the streams that are taken over."""
+        """Complete flow and PA, and add the streams that are taken over."""
         self._finish_flow()
+        self._finish_pa()
         if self._kept is None:
             return
         if len(self.times.timestamps_us) != self._kept.record.num_frames:
@@ -188,6 +199,32 @@ class ClipRun:
             for axis, name in enumerate(("flow_x", "flow_y")):
                 if name in self._todo:
                     self.images.extend(name, [encode_jpeg(code[..., axis], quality=quality)])
+
+    def _add_pa(self, window: list[DecodedFrame], engine: PaEngine) -> None:
+        """PA up to the last frame of the window; its own comes with the next window."""
+        with self._timed("pa"):
+            frames = [frame.rgb for frame in window]
+            if self._last_rgb is not None:
+                frames.insert(0, self._last_rgb)
+            self._last_rgb = frames[-1]
+            pa = engine(np.stack(frames))
+        for pair_pa in pa:
+            self._append_pa(pair_pa)
+
+    def _finish_pa(self) -> None:
+        """Give the last frame its PA: its predecessor's, or zero if it is alone."""
+        if self._last_rgb is None:
+            return
+        if len(self.times.timestamps_us) == 1:
+            self._append_pa(np.zeros(self._last_rgb.shape[:2], np.float32))
+        else:
+            self.images.repeat("pa")
+
+    def _append_pa(self, pa: npt.NDArray[np.float32]) -> None:
+        quality = self._config.jpeg.pa_quality
+        with self._timed("encode"):
+            code = quantize_pa(pa, bound=self._config.pa.bound)
+            self.images.extend("pa", [encode_jpeg(code, quality=quality)])
 
     def _add_poses(self, window: list[DecodedFrame], estimator: ClipPoseEstimator | None) -> None:
         frames = np.stack([frame.rgb for frame in window])

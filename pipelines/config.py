@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flow.engine import FlowConfig, FlowEngineName
+from flow.pa import PaConfig, describe_pa_weights
 from pipelines.streams import streams_in
 from pose.backends import PoseBackendName, PoseConfig
 from renderers.pose import PoseRenderConfig
@@ -15,7 +16,7 @@ from schemas.errors import ConfigError
 from schemas.sealed_json import hash_json
 from video.decode import DecodeConfig
 
-Modality = Literal["rgb", "flow", "pose"]
+Modality = Literal["rgb", "flow", "pose", "pa"]
 ShardFormat = Literal["tfrecord", "parquet"]
 
 _MIN_MEMORY_MIB = 512
@@ -32,9 +33,11 @@ class JpegConfig:
     """Frames with poses drawn on them; 4:4:4 chroma keeps thin coloured bars clean."""
     flow_quality: int = 95
     """Flow: two grey images (Parquet) or one 4:4:4 image (TFRecord)."""
+    pa_quality: int = 90
+    """Persistence of appearance: a grey image."""
 
     def __post_init__(self) -> None:
-        for name in ("rgb_quality", "pose_quality", "flow_quality"):
+        for name in ("rgb_quality", "pose_quality", "flow_quality", "pa_quality"):
             if not 1 <= getattr(self, name) <= 100:
                 raise ConfigError(f"jpeg.{name} must be 1 to 100, got {getattr(self, name)}")
 
@@ -57,7 +60,7 @@ class BuildConfig:
     output: str
     """Folder of the result: a local path or one that Apache Beam can write (gs://...)."""
     modalities: tuple[Modality, ...] = ("rgb", "flow", "pose")
-    """Streams to store."""
+    """Streams to store; `pa` is persistence of appearance, a quick cue of where something moves."""
     pose_storage: PoseStorage = "both"
     """What to store of the pose: `overlay` is the frames with poses drawn on them, `keypoints` the
     poses themselves, from which they can be drawn on `rgb` when reading."""
@@ -101,6 +104,8 @@ class BuildConfig:
     """Frames."""
     flow: FlowConfig = field(default_factory=FlowConfig)
     """Flow."""
+    pa: PaConfig = field(default_factory=PaConfig)
+    """Persistence of appearance."""
     pose: PoseConfig = field(default_factory=PoseConfig)
     """Poses."""
     render: PoseRenderConfig = field(default_factory=PoseRenderConfig)
@@ -148,7 +153,13 @@ class BuildConfig:
         return frozenset[str]().union(*streams)
 
     def content_settings(self) -> dict[str, Any]:
-        """Return, JSON-ready, every setting that can change the bytes of a record."""
+        """Return, JSON-ready, every setting that can change the bytes of a record.
+
+        Settings of `pa` are there only if it is stored: other records are as they were before it.
+
+        Raises:
+            ConfigError: If pa.weights cannot be read.
+        """
         values = asdict(self)
         stages = ("decode", "flow", "pose", "render", "jpeg")
         names = (
@@ -158,6 +169,13 @@ class BuildConfig:
         settings: dict[str, Any] = {name: values[name] for name in names}
         settings["modalities"] = sorted(self.modalities)
         settings["pose"] = self._pose_settings()
+        pa_quality = settings["jpeg"].pop("pa_quality")
+        if "pa" in self.modalities:
+            settings["pa"] = {
+                "bound": self.pa.bound,
+                "quality": pa_quality,
+                "weights": describe_pa_weights(self.pa),
+            }
         settings["schema_version"] = SCHEMA_VERSION
         return settings
 

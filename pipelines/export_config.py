@@ -42,7 +42,7 @@ class Mmaction2Options(_ExportPaths):
     """Write frames and flow as files and lists, as mmaction2's RawframeDataset reads them."""
 
     modalities: tuple[Modality, ...] = ("rgb", "flow")
-    """Streams to write; `pose` is the frames with poses drawn on them."""
+    """Streams to write; `pose` is the frames with poses drawn on them, `pa` grey images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

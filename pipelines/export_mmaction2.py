@@ -43,6 +43,7 @@ _STREAMS = {
     "rgb": _Stream(modality="rgb", file_names=("img",)),
     "flow": _Stream(modality="flow", file_names=("flow_x", "flow_y")),
     "pose": _Stream(modality="pose", file_names=("pose",)),
+    "pa": _Stream(modality="pa", file_names=("pa",)),
 }
 
 
@@ -51,7 +52,8 @@ def export_mmaction2(options: Mmaction2Options) -> Exported:
 
     ```
     rawframes/<class>/<clip>/img_00001.jpg flow_x_00001.jpg flow_y_00001.jpg pose_00001.jpg
-    rgb_<split>.txt flow_<split>.txt pose_<split>.txt    class/clip number_of_frames label
+                             pa_00001.jpg
+    rgb_<split>.txt flow_<split>.txt ...    class/clip number_of_frames label
     label_map.txt
     ```
 
@@ -149,6 +151,8 @@ def _images(
         return (record.rgb,)
     if modality == "pose":
         return (record.pose_overlay,)
+    if modality == "pa":
+        return (record.pa,)
     if record.flow_x:
         return record.flow_x, record.flow_y
     quality = int(output.config["jpeg"]["flow_quality"])

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from flow.engine import FlowConfig, FlowEngineName
+from flow.pa import PaConfig
 from pipelines.config import BuildConfig, JpegConfig, Modality
 from pose.backends import PoseBackendName, PoseConfig
 from renderers.pose import PoseRenderConfig
@@ -46,6 +47,8 @@ class PreviewConfig:
     """Frames."""
     flow: FlowConfig = field(default_factory=FlowConfig)
     """Flow."""
+    pa: PaConfig = field(default_factory=PaConfig)
+    """Persistence of appearance."""
     pose: PoseConfig = field(default_factory=PoseConfig)
     """Poses."""
     render: PoseRenderConfig = field(default_factory=PoseRenderConfig)
@@ -92,6 +95,7 @@ class PreviewConfig:
             clip_memory_mib=self.clip_memory_mib,
             decode=self.decode,
             flow=self.flow,
+            pa=self.pa,
             pose=self.pose,
             render=self.render,
             jpeg=self.jpeg,

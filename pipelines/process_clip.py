@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from flow.engine import FlowEngine, make_flow_engine
+from flow.pa import PaEngine, make_pa_engine
 from pipelines.clip_facts import ClipFacts
 from pipelines.clip_run import ClipRun, OtherFramesError
 from pipelines.config import BuildConfig
@@ -64,6 +65,10 @@ class ClipProcessor:
     @cached_property
     def _flow_engine(self) -> FlowEngine:
         return make_flow_engine(self._config.flow_engine, self._config.flow)
+
+    @cached_property
+    def _pa_engine(self) -> PaEngine:
+        return make_pa_engine(self._config.pa)
 
     @cached_property
     def _pose_backend(self) -> PoseBackend:
@@ -131,7 +136,12 @@ class ClipProcessor:
                     estimator = self._pose_backend.start_clip(request)
                     if self._config.pose.smooth:
                         estimator = SmoothedEstimator(estimator, self._config.pose.one_euro)
-                run.add_window(window, self._flow_engine if run.needs_flow else None, estimator)
+                run.add_window(
+                    window,
+                    self._flow_engine if run.needs_flow else None,
+                    self._pa_engine if run.needs_pa else None,
+                    estimator,
+                )
             run.finish()
             truncation = decoder.truncation()
             if truncation and self._config.strict:
@@ -181,6 +191,8 @@ class ClipProcessor:
             flow_x=run.images.images("flow_x"),
             flow_y=run.images.images("flow_y"),
             flow_bound_px=self._config.flow.bound_px,
+            pa=run.images.images("pa"),
+            pa_bound=self._config.pa.bound,
             poses=run.stored_poses,
             is_truncated=is_truncated,
             provenance=self._provenance,
@@ -207,6 +219,7 @@ def copy_clip(
         label_index=task.label_index,
         label_text=task.clip.label_text or "",
         flow_bound_px=config.flow.bound_px,
+        pa_bound=config.pa.bound,
         provenance=provenance,
     )
     return ProcessedClip(

@@ -1,4 +1,4 @@
-"""A few clips of a data set as small films: rgb, pose and flow beside each other."""
+"""A few clips of a data set as small films: rgb, pose, flow and PA beside each other."""
 
 import base64
 import io
@@ -131,6 +131,8 @@ def _draw_panels(
         full = max(1.0, float(np.percentile(lengths, _FULL_COLOR_PERCENTILE)))
         panels["Flow"] = [flow_to_color(flow, max_px=full) for flow in flows]
         notes.append(f"full flow colour = {full:.1f} px per frame")
+    if record.pa:
+        panels["PA"] = [np.dstack([decode_jpeg(jpeg)] * 3) for jpeg in record.pa[part]]
     return panels, notes
 
 

@@ -25,6 +25,7 @@ _SETTINGS_OF = {
     "flow": ("flow_engine", "flow", "jpeg.flow_quality"),
     "flow_x": ("flow_engine", "flow", "jpeg.flow_quality"),
     "flow_y": ("flow_engine", "flow", "jpeg.flow_quality"),
+    "pa": ("pa",),
     "poses": ("pose_backend", "pose", "pose_model"),
     "pose_overlay": ("pose_backend", "pose", "pose_model", "render", "jpeg.pose_quality"),
 }
@@ -87,6 +88,9 @@ def plan_reuse(
     """
     before = _settings(_read_settings(old), old.info["software"], old.info["pose_model"])
     after = _settings(config.content_settings(), provenance.software, provenance.pose_model)
+    if ("pa" in before) != ("pa" in after):  # not computed here or there: no change
+        for settings in (before, after):
+            settings.pop("pa", None)
     changes = [
         change
         for change in setting_changes(before, after)
@@ -165,7 +169,7 @@ def _reusable_streams(
         return frozenset()
     reusable = {
         stream
-        for stream in _held_streams(old)
+        for stream in _held_streams(old) & (config.streams | {"poses"})
         if all(_get(before, name) == _get(after, name) for name in _SETTINGS_OF[stream])
     }
     needed = set(config.streams)

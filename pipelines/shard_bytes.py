@@ -40,7 +40,11 @@ class ShardSizer:
             for shard_format in self._formats:
                 file = self._stack.enter_context((folder / f"{name}.{shard_format}").open("xb"))
                 is_parquet = shard_format == "parquet"
-                shard = ParquetShard(file, labels, folder) if is_parquet else TFRecordShard(file)
+                shard = (
+                    ParquetShard(file, labels, folder, has_pa="pa" in config.modalities)
+                    if is_parquet
+                    else TFRecordShard(file)
+                )
                 self._stack.enter_context(closing(shard))
                 if name == "full":
                     self._files.append(shard)

@@ -120,6 +120,8 @@ def _describe_record(record: ClipRecord) -> Iterator[str]:
             yield _line(name, f"{number} frames, {sizes[name]:,} bytes, {share:,.0f} a frame")
     if record.flow or record.flow_x:
         yield _line("flow bound", f"{record.flow_bound_px:g} px")
+    if record.pa:
+        yield _line("pa bound", f"{record.pa_bound:g}")
     if record.poses is not None:
         yield _line("poses", _people(record))
     yield "provenance"

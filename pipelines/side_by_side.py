@@ -1,4 +1,4 @@
-"""The streams of a finished record next to each other: RGB, pose, flow."""
+"""The streams of a finished record next to each other: RGB, pose, flow, PA."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -110,6 +110,9 @@ def _panels(record: ClipRecord, render: PoseRenderConfig) -> list[_Panel]:
         panels.append(
             _Panel(image=lambda t: _flow_image(record, t, max_px), caption=lambda _: caption)
         )
+    if record.pa:
+        bright = f"PA  white = {record.pa_bound:g}"
+        panels.append(_Panel(image=lambda t: _pa_image(record, t), caption=lambda _: bright))
     return panels
 
 
@@ -141,6 +144,11 @@ def _pose_image(record: ClipRecord, index: int, render: PoseRenderConfig) -> UIn
         record.poses.boxes[index][here],
         config=render,
     )
+
+
+def _pa_image(record: ClipRecord, index: int) -> UInt8:
+    code = decode_jpeg(record.pa[index])
+    return np.dstack([code] * 3)
 
 
 def _flow_image(record: ClipRecord, index: int, max_px: float) -> UInt8:

@@ -15,7 +15,12 @@ from schemas.ledger import STAGES, LedgerRow, count_outcomes
 SATURATED_SHARE = 0.01
 """A clip of which more flow vectors reach the bound counts as saturated."""
 
-_STREAMS_OF = {"rgb": ("rgb",), "pose": ("pose_overlay",), "flow": ("flow", "flow_x", "flow_y")}
+_STREAMS_OF = {
+    "rgb": ("rgb",),
+    "pose": ("pose_overlay",),
+    "flow": ("flow", "flow_x", "flow_y"),
+    "pa": ("pa",),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +64,7 @@ class Stats:
     hours: float
     """Playing time of the clips."""
     bytes: dict[str, int]
-    """Bytes of the shards: rgb, pose (drawn), flow, and the rest (keypoints, times, labels)."""
+    """Bytes of the shards: rgb, pose (drawn), flow, pa, and the rest (keypoints, times, labels)."""
     stage_seconds: dict[str, float]
     """Seconds of work by stage, all clips."""
     labels: dict[str, int]

@@ -17,10 +17,10 @@ def streams_in(
 
     Args:
         shard_format: tfrecord or parquet.
-        modalities: What was asked for: rgb, flow, pose.
+        modalities: What was asked for: rgb, flow, pose, pa.
         pose_storage: overlay, keypoints or both.
     """
-    streams = frozenset(modalities) & {"rgb"}
+    streams = frozenset(modalities) & {"rgb", "pa"}
     if "flow" in modalities:
         streams |= _FLOW[shard_format]
     if "pose" in modalities:

@@ -121,7 +121,7 @@ def _shared_digest(record: ClipRecord) -> str:
     digest.update(repr([getattr(record, name) for name in names]).encode("utf-8"))
     for stamps in (record.timestamps_us, record.source_indices, record.source_timestamps_us):
         digest.update(stamps.tobytes())
-    for jpeg in (*record.rgb, *record.pose_overlay):
+    for jpeg in (*record.rgb, *record.pose_overlay, *record.pa):
         digest.update(jpeg)
     if record.poses is not None:
         for name in ("keypoints", "scores", "boxes", "box_scores", "track_ids"):
@@ -159,7 +159,7 @@ def _record_problems(
 def _verify_images(record: ClipRecord, name: str, found: Verification) -> int:
     """Decode every JPEG of a record; returns how many there are."""
     number = 0
-    for stream in ("rgb", "pose_overlay", "flow", "flow_x", "flow_y"):
+    for stream in ("rgb", "pose_overlay", "flow", "flow_x", "flow_y", "pa"):
         for index, jpeg in enumerate(getattr(record, stream)):
             number += 1
             try:

@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 """Bumped by every change of the bytes written."""
 
 
-Stream = Literal["rgb", "pose_overlay", "flow", "poses"]
+Stream = Literal["rgb", "pose_overlay", "flow", "pa", "poses"]
 """What a record can hold for each frame; flow is one 3-channel image or two grey ones."""
 
 
@@ -75,6 +75,10 @@ class ClipRecord:
     """Grey JPEG of each frame: dy."""
     flow_bound_px: float = 20.0
     """Code 0 = -flow_bound_px, 255 = +flow_bound_px."""
+    pa: Sequence[bytes] = ()
+    """Grey JPEG of each frame: persistence of appearance."""
+    pa_bound: float = 0.5
+    """Code 0 = no change, 255 = pa_bound."""
     poses: PoseSequence | None = None
     is_truncated: bool = False
     """Whether the file declares more frames than could be decoded."""
@@ -109,6 +113,7 @@ class ClipRecord:
             "flow": self.flow,
             "flow_x": self.flow_x,
             "flow_y": self.flow_y,
+            "pa": self.pa,
         }
         return {name: sum(image_sizes(images)) for name, images in streams.items()}
 
@@ -120,6 +125,7 @@ class ClipRecord:
             "flow": self.flow,
             "flow_x": self.flow_x,
             "flow_y": self.flow_y,
+            "pa": self.pa,
         }
         lengths = {name: len(entries) for name, entries in named.items() if entries}
         lengths["source_indices"] = len(self.source_indices)

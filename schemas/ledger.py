@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 
 from schemas.outcome import Outcome
 
-STAGES = ("decode", "flow", "pose", "render", "encode")
+STAGES = ("decode", "flow", "pa", "pose", "render", "encode")
 """Stages whose seconds the ledger keeps, in the order in which data flows."""
 
-STREAMS = ("rgb", "pose_overlay", "flow", "flow_x", "flow_y")
+STREAMS = ("rgb", "pose_overlay", "flow", "flow_x", "flow_y", "pa")
 """Image streams whose bytes the ledger keeps, named as in `ClipRecord`."""
 
 
@@ -134,8 +134,9 @@ def read_ledger(file: BinaryIO) -> list[LedgerRow]:
     table = pq.read_table(pa.BufferReader(file.read()), use_threads=False)
     for batch in table.to_batches(max_chunksize=_BATCH_ROWS):  # plain values are large
         for values in batch.to_pylist():
-            seconds = {stage: values.pop(f"{stage}_seconds") for stage in STAGES}
-            sizes = {stream: values.pop(f"{stream}_bytes") for stream in STREAMS}
+            # Ledgers of versions that knew no `pa` lack its columns.
+            seconds = {stage: values.pop(f"{stage}_seconds", 0.0) for stage in STAGES}
+            sizes = {stream: values.pop(f"{stream}_bytes", 0) for stream in STREAMS}
             rows.append(from_plain({**values, "seconds": seconds, "stream_bytes": sizes}))
     return rows
 

@@ -15,11 +15,12 @@ from schemas.skeleton import NUM_KEYPOINTS
 
 _IMAGES = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 _PEOPLE = pa.list_(pa.list_(pa.float32()))
-IMAGE_COLUMNS = ("rgb", "pose_overlay", "flow_x", "flow_y")
+IMAGE_COLUMNS = ("rgb", "pose_overlay", "flow_x", "flow_y", "pa")
 STREAM_COLUMNS: dict[Stream, tuple[str, ...]] = {
     "rgb": ("rgb",),
     "pose_overlay": ("pose_overlay",),
     "flow": ("flow_x", "flow_y"),
+    "pa": ("pa",),
     "poses": ("keypoints", "boxes", "track_ids"),
 }
 """Columns by the stream they hold."""
@@ -47,6 +48,8 @@ _FIELDS: dict[str, pa.DataType] = {
     "flow_x": _IMAGES,
     "flow_y": _IMAGES,
     "flow_bound_px": pa.float32(),
+    "pa": _IMAGES,
+    "pa_bound": pa.float32(),
     "keypoints": pa.list_(_PEOPLE),
     "boxes": pa.list_(_PEOPLE),
     "track_ids": pa.list_(pa.list_(pa.int32())),
@@ -55,6 +58,8 @@ _FIELDS: dict[str, pa.DataType] = {
     "pose_model": pa.string(),
     "schema_version": pa.int32(),
 }
+_ONLY_WITH_PA = frozenset({"pa", "pa_bound"})
+"""Columns that shards without persistence of appearance do not have."""
 _BY_FRAME = {
     *("timestamps_us", "source_indices", "source_timestamps_us"),
     *(name for columns in STREAM_COLUMNS.values() for name in columns),
@@ -65,7 +70,7 @@ _PLAIN_COLUMNS = (
 )
 
 
-def parquet_schema(labels: LabelMap) -> pa.Schema:
+def parquet_schema(labels: LabelMap, *, has_pa: bool = False) -> pa.Schema:
     """Return the Arrow schema of a clip row, with the features Hugging Face reads.
 
     `keypoints` is frames x people x 51: (x, y, score) of the 17 keypoints in pixels;
@@ -73,10 +78,13 @@ def parquet_schema(labels: LabelMap) -> pa.Schema:
 
     Args:
         labels: Names of the classes of `label`.
+        has_pa: Whether there are columns for persistence of appearance.
     """
-    features = {name: _feature(name, kind, labels) for name, kind in _FIELDS.items()}
+    absent = frozenset[str]() if has_pa else _ONLY_WITH_PA
+    fields = {name: kind for name, kind in _FIELDS.items() if name not in absent}
+    features = {name: _feature(name, kind, labels) for name, kind in fields.items()}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    return pa.schema(list(_FIELDS.items()), metadata=metadata)
+    return pa.schema(list(fields.items()), metadata=metadata)
 
 
 def _feature(name: str, kind: pa.DataType, labels: LabelMap) -> Any:
@@ -92,11 +100,12 @@ def _feature(name: str, kind: pa.DataType, labels: LabelMap) -> Any:
 
 
 def to_parquet_row(record: ClipRecord) -> dict[str, Any]:
-    """Return the values of a row by column name."""
+    """Return the values of a row by column name; those of PA only if the record has it."""
     row = to_row_without_images(record)
     for name in IMAGE_COLUMNS:
         row[name] = [{"bytes": jpeg, "path": None} for jpeg in getattr(record, name)] or None
-    return {name: row[name] for name in _FIELDS}
+    absent = frozenset[str]() if record.pa else _ONLY_WITH_PA
+    return {name: row[name] for name in _FIELDS if name not in absent}
 
 
 def to_row_without_images(record: ClipRecord) -> dict[str, Any]:
@@ -108,6 +117,8 @@ def to_row_without_images(record: ClipRecord) -> dict[str, Any]:
         row[name] = row[name].tolist()
     if not record.flow_x:
         row["flow_bound_px"] = None
+    if not record.pa:
+        row["pa_bound"] = None
     for name in ("config_hash", "software", "pose_model", "schema_version"):
         row[name] = getattr(record.provenance, name)
     row.update(_pose_columns(record.poses))
@@ -139,7 +150,7 @@ def from_parquet_row(row: dict[str, Any]) -> ClipRecord:
     """
 
     def images(name: str) -> tuple[bytes, ...]:
-        return tuple(image["bytes"] for image in row[name] or ())
+        return tuple(image["bytes"] for image in row.get(name) or ())
 
     return ClipRecord(
         **{name: row[name] for name in _PLAIN_COLUMNS},
@@ -152,6 +163,8 @@ def from_parquet_row(row: dict[str, Any]) -> ClipRecord:
         flow_x=images("flow_x"),
         flow_y=images("flow_y"),
         flow_bound_px=20.0 if row["flow_bound_px"] is None else row["flow_bound_px"],
+        pa=images("pa"),
+        pa_bound=0.5 if row.get("pa_bound") is None else row["pa_bound"],
         poses=_read_poses(row),
         provenance=Provenance(
             config_hash=row["config_hash"],

@@ -25,7 +25,7 @@ from schemas.wire_scan import Span, scan_sequence_example
 _REGION = "PREDICTED/region"
 _SOURCE = "SOURCE/image"
 _FEATURE_LISTS = SequenceExample.DESCRIPTOR.fields_by_name["feature_lists"].number
-_GRIDS = ("image", "POSE_RENDER/image", "FORWARD_FLOW/image", "POSE/feature")
+_GRIDS = ("image", "POSE_RENDER/image", "FORWARD_FLOW/image", "PA/image", "POSE/feature")
 """Prefixes of streams that carry the times of the output grid."""
 _ALWAYS_READ = (
     *(f"{_SOURCE}/{name}" for name in ("index", "timestamp")),
@@ -40,6 +40,7 @@ _IMAGE_KEYS: dict[str, Stream] = {
     "image/encoded": "rgb",
     "POSE_RENDER/image/encoded": "pose_overlay",
     "FORWARD_FLOW/image/encoded": "flow",
+    "PA/image/encoded": "pa",
 }
 """Streams by the feature list of their images."""
 _HALF = np.float32(0.5)  # pixel centres are integers: the left edge of the image is at -0.5
@@ -152,6 +153,8 @@ def _to_record(
         pose_overlay=images.get("POSE_RENDER/image/encoded", ()),
         flow=images.get("FORWARD_FLOW/image/encoded", ()),
         flow_bound_px=context.number("FORWARD_FLOW/image/saturation", default=20.0),
+        pa=images.get("PA/image/encoded", ()),
+        pa_bound=context.number("PA/image/saturation", default=0.5),
         poses=_read_poses(lists),
         is_truncated=bool(context.integer("perfnet/is_truncated")),
         provenance=Provenance(
@@ -194,6 +197,9 @@ def _put_context(features: Any, record: ClipRecord) -> None:
     if record.flow:
         _put_image_facts(features, "FORWARD_FLOW/image", record)
         features["FORWARD_FLOW/image/saturation"].float_list.value.append(record.flow_bound_px)
+    if record.pa:
+        _put_image_facts(features, "PA/image", record, colorspace=b"GRAYSCALE", channels=1)
+        features["PA/image/saturation"].float_list.value.append(record.pa_bound)
     if record.poses is not None:
         parts = features[f"{_REGION}/parts"].bytes_list.value
         parts.extend(name.upper().encode("ascii") for name in KEYPOINT_NAMES)
@@ -201,10 +207,17 @@ def _put_context(features: Any, record: ClipRecord) -> None:
         features["POSE/feature/dimensions"].int64_list.value.extend([-1, NUM_KEYPOINTS, 3])
 
 
-def _put_image_facts(features: Any, prefix: str, record: ClipRecord) -> None:
+def _put_image_facts(
+    features: Any,
+    prefix: str,
+    record: ClipRecord,
+    *,
+    colorspace: bytes = b"RGB",
+    channels: int = 3,
+) -> None:
     features[f"{prefix}/format"].bytes_list.value.append(b"JPEG")
-    features[f"{prefix}/colorspace"].bytes_list.value.append(b"RGB")
-    features[f"{prefix}/channels"].int64_list.value.append(3)
+    features[f"{prefix}/colorspace"].bytes_list.value.append(colorspace)
+    features[f"{prefix}/channels"].int64_list.value.append(channels)
     features[f"{prefix}/height"].int64_list.value.append(record.height)
     features[f"{prefix}/width"].int64_list.value.append(record.width)
     features[f"{prefix}/frame_rate"].float_list.value.append(float(record.fps))
@@ -218,6 +231,7 @@ def _feature_lists(record: ClipRecord) -> dict[str, Pieces]:
         ("image", record.rgb),
         ("POSE_RENDER/image", record.pose_overlay),
         ("FORWARD_FLOW/image", record.flow),
+        ("PA/image", record.pa),
     ):
         if images:
             lists[f"{prefix}/encoded"] = image_list(images)

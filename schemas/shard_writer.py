@@ -68,17 +68,28 @@ class ParquetShard:
     Args:
         file: Open for writing in binary.
         labels: Class names, stored for Hugging Face.
+        has_pa: Whether the records hold persistence of appearance.
         temp_folder: Existing folder for those files; None = the system's. They have no name, so
             that none is left whatever ends the process.
     """
 
-    def __init__(self, file: Sink, labels: LabelMap, temp_folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        file: Sink,
+        labels: LabelMap,
+        temp_folder: Path | None = None,
+        *,
+        has_pa: bool = False,
+    ) -> None:
         self._temp_folder = temp_folder
         self._rows: list[dict[str, Any]] = []
         self._images: dict[str, ImageColumn] = {}
         self._held_bytes = 0
-        self._schema = parquet_schema(labels)
-        images = {f"{name}.list.element.{leaf}" for name in IMAGE_COLUMNS for leaf in _IMAGE_LEAVES}
+        self._schema = parquet_schema(labels, has_pa=has_pa)
+        self._image_columns = [name for name in IMAGE_COLUMNS if name in self._schema.names]
+        images = {
+            f"{name}.list.element.{leaf}" for name in self._image_columns for leaf in _IMAGE_LEAVES
+        }
         leaves = _leaf_columns(self._schema)
         self._writer = pq.ParquetWriter(
             _WatchedSink(file, after_write=self._release),
@@ -108,7 +119,7 @@ class ParquetShard:
     def _hold(self, record: ClipRecord) -> None:
         """Append a record to the row group."""
         self._rows.append(to_row_without_images(record))
-        for name in IMAGE_COLUMNS:
+        for name in self._image_columns:
             if name not in self._images:
                 kind = self._schema.field(name).type
                 self._images[name] = ImageColumn(kind, self._temp_folder)

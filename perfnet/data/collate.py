@@ -19,6 +19,7 @@ class ClipBatch(TypedDict, total=False):
     rgb: torch.Tensor
     flow: torch.Tensor
     pose: torch.Tensor
+    pa: torch.Tensor
     contrast: torch.Tensor
     """float32 [B]."""
     offset: torch.Tensor
@@ -34,7 +35,7 @@ def collate_clips(samples: Sequence[ClipSample]) -> ClipBatch:
         samples: At least one. If none could be read, the batch holds no stream and B is 0.
     """
     sound: list[Any] = [sample for sample in samples if "corrupt" not in sample]
-    names = [name for name in ("rgb", "flow", "pose") if sound and name in sound[0]]
+    names = [name for name in ("rgb", "flow", "pose", "pa") if sound and name in sound[0]]
     batch: dict[str, Any] = {
         "clip_id": [sample["clip_id"] for sample in sound],
         "epoch": [sample["epoch"] for sample in sound],
@@ -64,7 +65,7 @@ def to_model_input(
         batch: From `collate_clips`.
         modality: Which of its streams.
         signed: Colours from -1 to 1 (S3D) instead of 0 to 1 (R3D). Flow is always signed:
-            1 is the bound of the stored flow.
+            1 is the bound of the stored flow. Persistence of appearance never is.
         device: Where to compute; None = where the batch lies.
 
     Returns:
@@ -77,4 +78,5 @@ def to_model_input(
         offset_b = batch["offset"].to(clip_bcthw.device).div(255)
         clip_bcthw.mul_(contrast_b.view(-1, 1, 1, 1, 1)).add_(offset_b.view(-1, 1, 1, 1, 1))
         clip_bcthw.clamp_(0, 1)
-    return clip_bcthw.mul_(2).sub_(1) if signed or modality == "flow" else clip_bcthw
+    is_signed = modality == "flow" or (signed and modality != "pa")
+    return clip_bcthw.mul_(2).sub_(1) if is_signed else clip_bcthw

@@ -21,7 +21,13 @@ from perfnet.data.augment import (
 )
 from perfnet.data.pixel_memory import empty_pixels
 from perfnet.data.shard_folder import open_shard_folder
-from perfnet.data.streams import load_flow, load_rgb, load_rgb_and_pose, load_stored_pose
+from perfnet.data.streams import (
+    load_flow,
+    load_pa,
+    load_rgb,
+    load_rgb_and_pose,
+    load_stored_pose,
+)
 from perfnet.modality import Modality, channels_of
 from renderers.pose import PoseRenderConfig
 from schemas.clip_record import ClipRecord, Stream
@@ -61,6 +67,8 @@ class ClipSample(TypedDict, total=False):
     pose: torch.Tensor
     """uint8 [T, H, W, 3], frames with poses drawn on them. Frames drawn here have the contrast and
     brightness of the view already, since the bars must not; frames drawn before have neither."""
+    pa: torch.Tensor
+    """uint8 [T, H, W, 1], codes of persistence of appearance; 0 = no change, 255 = bound."""
     contrast: float
     """Factor of the grey levels of `rgb`; absent if the view changes no colours."""
     offset: float
@@ -291,6 +299,8 @@ class ShardDataset(Dataset[ClipSample]):
             load_stored_pose(record, view, crop, arrays["pose"])
         if "flow" in arrays:
             load_flow(record, view, crop, arrays["flow"])
+        if "pa" in arrays:
+            load_pa(record, view, crop, arrays["pa"])
 
     def locate(self, clip: int) -> tuple[Path, int]:
         """Return the shard that holds a clip, and the clip's place in it."""

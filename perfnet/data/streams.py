@@ -48,6 +48,15 @@ def load_flow(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
         _put(crops, t, codes, view)
 
 
+def load_pa(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
+    """Fill uint8 [T, height, width, 1]: codes of persistence of appearance; 0 = no change.
+
+    It has no direction: a mirrored frame keeps its values, and so does a resized one.
+    """
+    for t, jpeg in enumerate(record.pa):
+        _put(crops[..., 0], t, _cut(_resize(decode_gray_jpeg(jpeg), crop), crop), view)
+
+
 def load_stored_pose(record: ClipRecord, view: View, crop: Crop, crops: UInt8) -> None:
     """Fill uint8 [T, height, width, 3]: frames as `perfnet-prep` drew them.
 

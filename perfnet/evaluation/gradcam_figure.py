@@ -149,6 +149,8 @@ def stream_pictures(codes: UInt8, modality: Modality) -> UInt8:
         codes: uint8 [T, H, W, C] of a sample.
         modality: Which stream.
     """
+    if modality == "pa":
+        return codes.repeat(3, axis=-1)
     if modality != "flow":
         return codes
     flow = dequantize_flow(codes, bound_px=1.0)  # colours show the flow of the clip's own range

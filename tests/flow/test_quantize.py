@@ -1,4 +1,4 @@
-"""Flow to 8 bit and back."""
+"""Flow and persistence of appearance to 8 bit and back."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flow.quantize import count_saturated, dequantize_flow, quantize_flow
+from flow.quantize import (
+    count_saturated,
+    dequantize_flow,
+    dequantize_pa,
+    quantize_flow,
+    quantize_pa,
+)
 
 Float32 = npt.NDArray[np.float32]
 BOUNDS = st.sampled_from([0.5, 1.0, 7.3, 15.0, 20.0, 32.0, 127.5, 1000.0])
@@ -118,3 +124,35 @@ def test_bound_must_be_positive(bound: float) -> None:
 def test_vector_is_saturated_if_either_component_reaches_the_bound() -> None:
     flow = np.array([[0, 0], [19.8, 0], [20, 0], [0, -25], [-25, 25]], np.float32)
     assert count_saturated(quantize_flow(flow, bound_px=20)) == 3
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(shares=hnp.arrays(np.float32, 5, elements=st.floats(0, 1, width=32)), bound=BOUNDS)
+def test_pa_is_at_most_half_a_step_off(shares: Float32, bound: float) -> None:
+    pa = (shares * bound).astype(np.float32)
+    back = dequantize_pa(quantize_pa(pa, bound=bound), bound=bound)
+    assert back.dtype == np.float32
+    assert np.abs(back.astype(np.float64) - pa).max() <= bound / 510 * (1 + 1e-4)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(bound=st.floats(1e-3, 1e4))
+def test_every_code_of_pa_comes_back(bound: float) -> None:
+    codes = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(
+        quantize_pa(dequantize_pa(codes, bound=bound), bound=bound), codes
+    )
+
+
+def test_no_change_is_code_zero_and_beyond_the_bound_is_the_last() -> None:
+    pa = np.float32([0, np.sqrt(8) * 1e-6, 0.25, 0.5, 9])
+    assert quantize_pa(pa).tolist() == [0, 0, 128, 255, 255]
+
+
+def test_pa_of_another_dtype_or_bound_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^pa must be float32, got float64 \[2\]$"):
+        quantize_pa(np.zeros(2))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^bound must be > 0, got 0$"):
+        quantize_pa(np.zeros(2, np.float32), bound=0)
+    with pytest.raises(ValueError, match=r"^bound must be > 0, got -1$"):
+        dequantize_pa(np.zeros(2, np.uint8), bound=-1)

@@ -87,6 +87,7 @@ def make_clip(clip_id: str, *, num_frames: int, label: int, seed: int = 0) -> Cl
 
 def write_folder(folder: Path, records: list[ClipRecord], *, num_shards: int = 3) -> Path:
     """Write records as a finished output folder with both kinds of shards."""
+    has_pa = any(record.pa for record in records)
     shards: list[list[ClipRecord]] = [[] for _ in range(num_shards)]
     for place, record in enumerate(sorted(records, key=lambda each: each.clip_id)):
         shards[place % num_shards].append(record)
@@ -97,7 +98,7 @@ def write_folder(folder: Path, records: list[ClipRecord], *, num_shards: int = 3
         data = b"".join(frame_record(encode_sequence_example(clip)) for clip in clips)
         (folder / tfrecord_name("csv", "train", shard, num_shards)).write_bytes(data)
         plain = [to_parquet_row(clip) for clip in clips]
-        table = pa.Table.from_pylist(plain, schema=parquet_schema(LABELS))
+        table = pa.Table.from_pylist(plain, schema=parquet_schema(LABELS, has_pa=has_pa))
         path = folder / parquet_name("train", shard, num_shards)
         pq.write_table(table, path, row_group_size=2, write_page_checksum=True)
         rows += [
@@ -113,8 +114,9 @@ def write_folder(folder: Path, records: list[ClipRecord], *, num_shards: int = 3
     rows.append(LedgerRow(clip_id="aaa-lost", outcome=Outcome.MISSING, label_text="jump"))
     with (folder / "ledger.parquet").open("wb") as file:
         write_ledger(rows, file)
+    modalities = ["rgb", "flow", "pose", *(["pa"] if has_pa else [])]
     config = {
-        "dataset": "csv", "split": "train", "modalities": ["rgb", "flow", "pose"],
+        "dataset": "csv", "split": "train", "modalities": modalities,
         "formats": ["tfrecord", "parquet"], "render": asdict(PoseRenderConfig()),
     }  # fmt: skip
     info = {"config": config, "num_shards": num_shards, "counts": {"written": len(records)}}

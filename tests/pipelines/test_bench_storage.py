@@ -58,7 +58,7 @@ def test_run_prints_both_tables_and_writes_what_it_measured(
     assert "| `flow_xy` | 8 bit, no JPEG |  |" in printed
     assert "| MB per 10 s | `overlay` | `keypoints` | `both` |" in printed
     measured = json.loads(output.read_text())
-    assert len(measured["streams"]) == 2 + 2 + 5
+    assert len(measured["streams"]) == 2 + 2 + 2 + 5
     size = {(row["shard_format"], row["pose_storage"]): row for row in measured["shards"]}
     for shard_format in ("tfrecord", "parquet"):
         lean = size[shard_format, "keypoints"]["bytes_per_frame"]

@@ -20,6 +20,7 @@ BUILD_OPTIONS = {
     *("--pose.onnx.detector-spec", "--pose.onnx.estimator-spec", "--pose.onnx.provider"),
     *("--pose.poses", "--pose.model", "--render.background", "--render.marker"),
     *("--render.colors", "--render.ratio-aware", "--jpeg.rgb-quality"),
+    *("--pa.bound", "--pa.weights", "--jpeg.pa-quality"),
 }
 
 

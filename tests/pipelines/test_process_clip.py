@@ -46,6 +46,7 @@ def _process(
         videos="videos",
         split="all",
         output="out",
+        modalities=("rgb", "flow", "pose", "pa"),
         flow_engine="dis",
         pose_backend="precomputed",
         strict=strict,
@@ -56,12 +57,15 @@ def _process(
     return ClipProcessor(config, provenance).process(task, video, None, spool)
 
 
-def test_windows_leave_no_trace(video_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("num_frames", [5, 1])
+def test_windows_leave_no_trace(
+    num_frames: int, video_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     video, poses = video_set / "videos" / "a.mp4", video_set / "poses.pkl"
     whole = _process(video, _task(), poses).record
-    monkeypatch.setattr(clip_run, "WINDOW_FRAMES", 5)
+    monkeypatch.setattr(clip_run, "WINDOW_FRAMES", num_frames)
     cut = _process(video, _task(), poses).record
-    for name in ("rgb", "pose_overlay", "flow", "flow_x", "flow_y"):
+    for name in ("rgb", "pose_overlay", "flow", "flow_x", "flow_y", "pa"):
         assert getattr(whole, name) == getattr(cut, name), name
     assert whole.poses is not None
     assert cut.poses is not None
@@ -72,7 +76,7 @@ def test_images_that_wait_in_a_file_are_those_in_memory(video_set: Path, tmp_pat
     video, poses = video_set / "videos" / "a.mp4", video_set / "poses.pkl"
     held = _process(video, _task(), poses).record
     waiting = _process(video, _task(), poses, spool=tmp_path / "images").record
-    for name in ("rgb", "pose_overlay", "flow", "flow_x", "flow_y"):
+    for name in ("rgb", "pose_overlay", "flow", "flow_x", "flow_y", "pa"):
         assert isinstance(getattr(waiting, name), StoredImages)
         assert tuple(getattr(waiting, name)) == getattr(held, name), name
     assert waiting.stream_bytes() == held.stream_bytes()
@@ -87,7 +91,7 @@ def test_record_carries_identity_and_provenance(video_set: Path) -> None:
     assert record.timestamps_us.tolist() == [40_000 * index for index in range(12)]
     assert record.source_indices.tolist() == list(range(12))
     assert record.provenance.pose_model == "p"
-    assert set(done.seconds) == {"decode", "flow", "pose", "render", "encode"}
+    assert set(done.seconds) == {"decode", "flow", "pa", "pose", "render", "encode"}
 
 
 def test_range_of_an_untrimmed_file_is_cut(video_set: Path) -> None:
@@ -97,11 +101,12 @@ def test_range_of_an_untrimmed_file_is_cut(video_set: Path) -> None:
     assert (record.start_us, record.end_us) == (120_000, 320_000)
 
 
-def test_one_frame_has_zero_flow(video_set: Path) -> None:
+def test_one_frame_has_zero_flow_and_zero_pa(video_set: Path) -> None:
     task = _task(start=0.0, end=0.04)
     record = _process(video_set / "videos" / "a.mp4", task, video_set / "poses.pkl").record
     assert record.num_frames == 1
     assert np.all(decode_jpeg(record.flow_x[0]) == 128)
+    assert np.all(decode_jpeg(record.pa[0]) == 0)
 
 
 def test_precomputed_poses_are_placed_on_the_frame_as_shown(

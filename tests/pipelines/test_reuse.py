@@ -32,7 +32,7 @@ from schemas.errors import RecordError
 pytestmark = pytest.mark.slow
 
 Arguments = Callable[..., list[str]]
-STAGES = {"decode", "flow", "pose", "render", "encode"}
+STAGES = {"decode", "flow", "pa", "pose", "render", "encode"}
 
 
 def shard_hashes(output: Path) -> dict[str, str]:
@@ -97,6 +97,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch, stages: set[str]) -> None:
 
     entries = {
         "flow": (process_clip, "make_flow_engine"),
+        "pa": (process_clip, "make_pa_engine"),
         "pose": (process_clip, "make_backend"),
         "render": (clip_run, "render_pose_clip"),
         "encode": (clip_run, "encode_jpeg"),
@@ -143,6 +144,14 @@ CHANGES = {
         "--pose-storage keypoints", "--pose-storage overlay", {"decode", "render", "encode"}
     ),
     "poses beside overlay": Change("--pose-storage overlay", "", {"decode", "pose"}),
+    "add pa": Change("--modalities rgb", "--modalities rgb pa", {"decode", "pa", "encode"}),
+    "drop pa": Change("--modalities rgb pa", "--modalities rgb", set()),
+    "pa bound": Change(
+        "--modalities rgb pa", "--modalities rgb pa --pa.bound 2", {"decode", "pa", "encode"}
+    ),
+    "other format with pa": Change(
+        "--modalities rgb pa --formats tfrecord", "--modalities rgb pa --formats parquet", set()
+    ),
     "raised limit": Change("", "--decode.max-frames 20000", set()),
 }
 

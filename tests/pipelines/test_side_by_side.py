@@ -131,6 +131,14 @@ def test_keypoints_alone_are_drawn_on_black() -> None:
     assert 0.005 < drawn < 0.5
 
 
+def test_pa_is_shown_in_gray_after_the_others() -> None:
+    code = np.tile(np.arange(240, dtype=np.uint8)[:, None], (1, 320))
+    pa = (encode_jpeg(code, quality=100),) * 3
+    seen = panel(frames(replace(record(), pa=pa))[1], 3).astype(int)
+    assert np.ptp(seen, axis=2).max() == 0
+    np.testing.assert_allclose(seen[..., 0], code, atol=2)
+
+
 def test_clip_without_motion_is_white() -> None:
     code = np.full((240, 320), 128, np.uint8)
     still = (encode_jpeg(code, quality=95),) * 3

@@ -20,6 +20,7 @@ MakeRecord = Callable[..., ClipRecord]
         ({"rgb": (b"1", b"2")}, "'rgb': 2"),
         ({"pose_overlay": (b"1",) * 4}, "'pose_overlay': 4"),
         ({"flow": (b"1",) * 2}, "'flow': 2"),
+        ({"pa": (b"1",) * 2}, "'pa': 2"),
         ({"flow_x": (b"1",) * 2}, "'flow_x': 2"),
         ({"flow_y": (b"1",) * 2}, "'flow_y': 2"),
         ({"source_indices": np.arange(2)}, "'source_indices': 2"),

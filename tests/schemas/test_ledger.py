@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.ledger import (
@@ -101,3 +102,13 @@ def test_sql_reads_the_ledger(tmp_path_factory: pytest.TempPathFactory) -> None:
     query = f"select outcome, count(*) from '{path}' group by outcome order by outcome"
     with duckdb.connect() as connection:
         assert connection.execute(query).fetchall() == [("missing", 2), ("truncated", 1)]
+
+
+def test_ledger_of_a_version_without_pa_is_readable() -> None:
+    table = pq.read_table(write([FULL])).drop_columns(["pa_bytes", "pa_seconds"])
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    file.seek(0)
+    (row,) = read_ledger(file)
+    seconds, sizes = {**FULL.seconds, "pa": 0.0}, {**FULL.stream_bytes, "pa": 0}
+    assert row == replace(FULL, seconds=seconds, stream_bytes=sizes)

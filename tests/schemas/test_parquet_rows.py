@@ -76,7 +76,8 @@ def test_colour_flow_is_not_stored(make_record: MakeRecord) -> None:
 def test_absent_streams_are_null(make_record: MakeRecord) -> None:
     absent = {"rgb": (), "pose_overlay": (), "flow_x": (), "flow_y": (), "poses": None}
     (row,) = through_file([make_record(**absent)])
-    names = (*IMAGE_COLUMNS, "flow_bound_px", "keypoints", "boxes", "track_ids")
+    images = set(IMAGE_COLUMNS) - {"pa"}
+    names = (*images, "flow_bound_px", "keypoints", "boxes", "track_ids")
     assert [row[name] for name in names] == [None] * len(names)
 
 
@@ -95,6 +96,22 @@ def test_keypoints_are_frames_by_people_by_51_and_boxes_by_5(make_record: MakeRe
 
 def test_row_has_exactly_the_columns_of_the_schema(make_record: MakeRecord) -> None:
     assert list(to_parquet_row(make_record())) == parquet_schema(LABELS).names
+
+
+def test_columns_of_pa_are_there_only_where_it_is_stored(
+    make_record: MakeRecord, assert_same_record: SameRecord
+) -> None:
+    plain, schema = parquet_schema(LABELS), parquet_schema(LABELS, has_pa=True)
+    assert set(schema.names) - set(plain.names) == {"pa", "pa_bound"}
+    assert schema.field("pa").type == schema.field("rgb").type
+    record = make_record(flow=(), pa=(b"1", b"22", b"3"), pa_bound=0.25)
+    assert list(to_parquet_row(record)) == schema.names
+    (row,) = pa.Table.from_pylist([to_parquet_row(record)], schema=schema).to_pylist()
+    assert_same_record(record, from_parquet_row(row))
+    without = make_record(flow=())
+    (row,) = pa.Table.from_pylist([to_parquet_row(without)], schema=schema).to_pylist()
+    assert (row["pa"], row["pa_bound"]) == (None, None)
+    assert_same_record(without, from_parquet_row(row))
 
 
 def test_schema_names_the_classes_for_hugging_face() -> None:

@@ -52,6 +52,8 @@ def damage(record: ClipRecord, *, context: str = "", feature_list: str = "") -> 
         {"clip_id": "名前_é#1", "media_id": "имя", "video_path": "a b/ü!.avi", "split": ""},
         {"is_truncated": True},
         {"flow_bound_px": 32.0},
+        {"pa": (b"1", b"22", b"3"), "pa_bound": 0.25},
+        {"pa": (b"1", b"22", b"3"), **NO_IMAGES, "poses": None},
         {"start_us": 0, "end_us": 0},
         {"timestamps_us": np.array([1, 2**40, 2**62])},
     ],
@@ -303,3 +305,21 @@ def test_schema_version_is_stored(make_record: MakeRecord) -> None:
     record = replace(record, provenance=replace(record.provenance, schema_version=7))
     back = decode_sequence_example(encode_sequence_example(record))
     assert back.provenance.schema_version == 7
+
+
+def test_pa_stands_under_its_own_keys_as_gray_images(make_record: MakeRecord) -> None:
+    before, message = (
+        parse(make_record()),
+        parse(make_record(pa=(b"1", b"22", b"3"), pa_bound=0.25)),
+    )
+    lists = message.feature_lists.feature_list
+    added = set(lists) - set(before.feature_lists.feature_list)
+    assert added == {"PA/image/encoded", "PA/image/timestamp"}
+    encoded = [each.bytes_list.value[:] for each in lists["PA/image/encoded"].feature]
+    assert encoded == [[b"1"], [b"22"], [b"3"]]
+    context = message.context.feature
+    names = ("format", "colorspace", "channels", "height", "width", "frame_rate", "saturation")
+    assert set(context) - set(before.context.feature) == {f"PA/image/{name}" for name in names}
+    assert context["PA/image/colorspace"].bytes_list.value[:] == [b"GRAYSCALE"]
+    assert context["PA/image/channels"].int64_list.value[:] == [1]
+    assert context["PA/image/saturation"].float_list.value[:] == [0.25]

@@ -17,7 +17,7 @@ from schemas.parquet_rows import parquet_schema, to_parquet_row
 from schemas.pose_sequence import PoseSequence
 from schemas.sequence_example import encode_sequence_example
 from schemas.shard_reader import open_shard, read_shard
-from schemas.shard_writer import ParquetShard
+from schemas.shard_writer import ParquetShard, TFRecordShard
 from schemas.tfrecord import frame_record
 
 KINDS = ("x.tfrecord-00000-of-00001", "x-00000-of-00001.parquet", "own-00000-of-00001.parquet")
@@ -198,3 +198,27 @@ def test_record_of_other_bytes_is_refused(
     path.write_bytes(frame_record(encode_sequence_example(records[0]) + damage))
     with pytest.raises(ShardError, match="record must be a SequenceExample, got other bytes"):
         open_shard(path).read(0, streams=["rgb"])
+
+
+@pytest.mark.parametrize("name", [KINDS[0], KINDS[2]])
+def test_frames_of_pa_are_read_alone(
+    name: str, make_record: Callable[..., ClipRecord], tmp_path: Path
+) -> None:
+    images = tuple(f"pa {t}".encode() for t in range(4))
+    record = make_record(4, pa=images, pa_bound=0.25)
+    path = tmp_path / name
+    with path.open("wb") as file:
+        is_parquet = path.suffix == ".parquet"
+        writer = (
+            ParquetShard(file, LabelMap(()), has_pa=True) if is_parquet else TFRecordShard(file)
+        )
+        writer.write(record)
+        writer.close()
+    part = open_shard(path).read(0, streams=["pa"], frames=[2, 0])
+    assert (part.pa, part.pa_bound, part.rgb) == ((images[2], images[0]), 0.25, ())
+    assert open_shard(path).read(0, streams=["rgb"]).pa == ()
+
+
+def test_pa_of_a_shard_without_it_is_absent(shard: Path, records: list[ClipRecord]) -> None:
+    part = open_shard(shard).read(0, streams=["rgb", "pa"])
+    assert (part.pa, part.rgb) == ((), records[0].rgb)
