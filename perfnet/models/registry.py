@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from torch import nn
 
@@ -113,7 +113,7 @@ class _Entry(NamedTuple):
     """Options of this network alone, and what None stands for."""
     frames_per_segment: int | None = None
     """As in `Sampling`, of networks with segments."""
-    streams: tuple[Modality, ...] = ("rgb", "flow", "pose")
+    streams: tuple[Modality, ...] = get_args(Modality)
     """What it can look at."""
     multiples_thw: tuple[int, int, int] = (1, 1, 1)
     """What frames, height and width must be multiples of."""
@@ -206,6 +206,7 @@ def _pan_entry(variant: PanVariant, depth: ResNetDepth) -> _Entry:
         paper_thw=(frames, side, side),
         defaults=_PAN_DEFAULTS,
         frames_per_segment=None if variant == "rgb" else ADJACENT_FRAMES,
+        streams=get_args(Modality) if variant == "rgb" else _FRAMES,
     )
 
 
