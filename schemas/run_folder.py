@@ -45,7 +45,7 @@ class RunFolder:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Streams that the records hold: of rgb, flow and pose."""
+        """Streams that the records hold: of rgb, flow, pose and pa."""
         return tuple(self.config["modalities"])
 
     @property

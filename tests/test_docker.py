@@ -132,16 +132,19 @@ def test_patterns_know_all_choices_of_the_command_line() -> None:
     choices = {
         "dataset": ("kinetics400", "kinetics600", "kinetics700", "ucf101", "hmdb51", "csv"),
         "flow_engine": ("tvl1", "tvl1-gpu", "opencv", "dis", "farneback"),
+        "modalities": ("rgb", "flow", "pose", "pa"),
         "pose_backend": ("mediapipe", "onnx", "movenet", "precomputed"),
     }
     from typing import get_args
 
     from flow.engine import FlowEngineName
+    from pipelines.config import Modality
     from pose.backends.choose import PoseBackendName
     from schemas.annotations.read import DatasetName
 
     assert set(get_args(DatasetName)) == {*choices["dataset"], "folder"}
     assert set(get_args(FlowEngineName)) == set(choices["flow_engine"])
+    assert set(get_args(Modality)) == set(choices["modalities"])
     assert set(get_args(PoseBackendName)) == set(choices["pose_backend"])
     patterns = {each["name"]: each.get("regexes", [""])[0] for each in METADATA["parameters"]}
     for name, values in choices.items():
