@@ -3,7 +3,7 @@
 from typing import Literal
 
 from perfnet.data.augment import ViewConfig
-from perfnet.models.registry import ModelConfig, multiples_of, sampling_of
+from perfnet.models.registry import ModelConfig, check_input, sampling_of
 from schemas.errors import ConfigError
 
 
@@ -17,13 +17,7 @@ def check_view(
         view: What it is to look at.
         name: The option that says so.
     """
-    size = {"num_frames": view.num_frames, "height": view.height, "width": view.width}
-    for (axis, number), multiple in zip(size.items(), multiples_of(model.name), strict=True):
-        if number % multiple:
-            raise ConfigError(
-                f"{name} must have a {axis} that is a multiple of {multiple} for {model.name}, got "
-                f"{number}"
-            )
+    check_input(model.name, (view.num_frames, view.height, view.width), option=name)
     sampling = sampling_of(model)
     if sampling is None:
         return

@@ -14,6 +14,8 @@ from perfnet.models.layers import (
     Conv3d,
     NetworkConfig,
     Size3,
+    batch_as_frames,
+    frames_as_batch,
     run_stage,
     scaled_channels,
     scaled_depth,
@@ -130,11 +132,11 @@ class Appearance(nn.Module):
 
     def forward(self, clip_bcthw: torch.Tensor) -> torch.Tensor:
         """[b, 3, t, h, w] of RGB, 0 to 1 -> [b, 96, t, h / 8, w / 8]."""
-        x_nchw = frames_of(clip_bcthw).flip(1) * 255 - cast("torch.Tensor", self.mean_bgr)
+        x_nchw = frames_as_batch(clip_bcthw).flip(1) * 255 - cast("torch.Tensor", self.mean_bgr)
         x_nchw = self.pool(self.conv1(x_nchw))
         x_nchw = self.pool(self.conv2(self.conv2_reduce(x_nchw)))
         x_nchw = self.inception3c(self.inception3b(self.inception3a(x_nchw)))
-        return clip_of(x_nchw, num_clips=len(clip_bcthw))
+        return batch_as_frames(x_nchw, clip_bcthw.shape[2])
 
 
 class ResBlock(nn.Module):
@@ -238,16 +240,6 @@ def check_frames(num_frames: int) -> None:
             f"number of frames must be a multiple of {FRAME_MULTIPLE} for the 3D ResNet of ECO, "
             f"got {num_frames}"
         )
-
-
-def frames_of(clip_bcthw: torch.Tensor) -> torch.Tensor:
-    """[b, c, t, h, w] -> [b * t, c, h, w]."""
-    return clip_bcthw.transpose(1, 2).flatten(0, 1)
-
-
-def clip_of(x_nchw: torch.Tensor, *, num_clips: int) -> torch.Tensor:
-    """[b * t, c, h, w] -> [b, c, t, h, w]; undoes `frames_of`."""
-    return x_nchw.unflatten(0, (num_clips, -1)).transpose(1, 2)
 
 
 def _conv3(inputs: int, outputs: int, stride: Size3 = (1, 1, 1)) -> Conv3d:

@@ -196,6 +196,16 @@ def to_channels_last(model: nn.Module) -> None:
             parameter.data = parameter.data.to(memory_format=layouts[parameter.ndim])
 
 
+def frames_as_batch(x_bcthw: torch.Tensor) -> torch.Tensor:
+    """Return [b * t, c, h, w]: a view if the clip is laid out as channels_last_3d."""
+    return x_bcthw.transpose(1, 2).flatten(0, 1)
+
+
+def batch_as_frames(x_nchw: torch.Tensor, num_frames: int) -> torch.Tensor:
+    """Return [b, c, t, h, w]: what `frames_as_batch` has undone."""
+    return x_nchw.unflatten(0, (-1, num_frames)).transpose(1, 2)
+
+
 def pad_tf_same(
     x_bcthw: torch.Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], *, value: float = 0.0
 ) -> torch.Tensor:

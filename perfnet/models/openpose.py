@@ -10,8 +10,12 @@ from typing import Literal, cast
 import torch
 from torch import nn
 
-from perfnet.models.eco import clip_of, frames_of
-from perfnet.models.layers import scaled_channels, scaled_depth
+from perfnet.models.layers import (
+    batch_as_frames,
+    frames_as_batch,
+    scaled_channels,
+    scaled_depth,
+)
 
 BodyOutput = Literal["limbs", "limb_features", "heat", "heat_features"]
 """Of the last stage: part affinity fields (38 maps), the 128 maps before them, heat of the joints
@@ -174,11 +178,11 @@ class OpenPoseBody(nn.Module):
             clip_bcthw: [b, 3, t, h, w] of RGB, 0 to 1.
             run: Calls a block.
         """
-        x_nchw = frames_of(clip_bcthw).flip(1) * (255 / 256) - 0.5  # BGR / 256 - 0.5
+        x_nchw = frames_as_batch(clip_bcthw).flip(1) * (255 / 256) - 0.5  # BGR / 256 - 0.5
         for block in (*self.blocks, self.last):
             x_nchw = run(block, x_nchw)
         parts = self.last.split(x_nchw)
-        return {name: clip_of(maps, num_clips=len(clip_bcthw)) for name, maps in parts.items()}
+        return {name: batch_as_frames(maps, clip_bcthw.shape[2]) for name, maps in parts.items()}
 
 
 def _conv(inputs: int, outputs: int, size: int) -> nn.Conv2d:

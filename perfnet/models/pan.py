@@ -12,12 +12,15 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from perfnet.models.layers import NetworkConfig, run_stage
+from perfnet.models.layers import (
+    NetworkConfig,
+    batch_as_frames,
+    frames_as_batch,
+    run_stage,
+)
 from perfnet.models.tsm_resnet import (
     ResNetDepth,
     TsmResNet,
-    batch_as_frames,
-    frames_as_batch,
     make_tsm_resnet,
 )
 from schemas.errors import ConfigError

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from perfnet.models.registry import ModelConfig, make_model
+from perfnet.models.registry import ModelConfig, check_input, make_model
 
 
 class ModelProfile(NamedTuple):
@@ -27,9 +27,13 @@ def profile_model(
         input_thw: Frames, height and width of the clip.
         in_channels: 3 for frames, 2 for flow.
 
+    Raises:
+        ConfigError: If the network cannot take such clips.
+
     References:
         PERF-Net counts a multiply-add as 2 FLOP; others call a multiply-add one FLOP.
     """
+    check_input(config.name, input_thw, option="input")
     with torch.device("meta"):
         model = make_model(config, num_classes=num_classes, in_channels=in_channels).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -273,9 +273,21 @@ def sampling_of(config: ModelConfig) -> Sampling | None:
     return Sampling(config.num_segments or entry.defaults["num_segments"], entry.frames_per_segment)
 
 
-def multiples_of(name: ModelName) -> tuple[int, int, int]:
-    """Return what frames, height and width of clips must be multiples of."""
-    return _ENTRIES[name].multiples_thw
+def check_input(name: ModelName, input_thw: tuple[int, int, int], *, option: str) -> None:
+    """Raise ConfigError unless a network can take clips of a size.
+
+    Args:
+        name: The network.
+        input_thw: Frames, height and width.
+        option: What says so; for the message.
+    """
+    axes = ("number of frames", "height", "width")
+    for axis, size, multiple in zip(axes, input_thw, _ENTRIES[name].multiples_thw, strict=True):
+        if size % multiple:
+            raise ConfigError(
+                f"{option} must have a {axis} that is a multiple of {multiple} for {name}, got "
+                f"{size}"
+            )
 
 
 def check_stream(name: ModelName, modality: Modality) -> None:

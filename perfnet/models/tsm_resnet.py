@@ -10,7 +10,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import nn
 
-from perfnet.models.layers import scaled_channels, scaled_depth
+from perfnet.models.layers import (
+    batch_as_frames,
+    frames_as_batch,
+    scaled_channels,
+    scaled_depth,
+)
 
 ResNetDepth = Literal[50, 101]
 
@@ -30,16 +35,6 @@ LAYOUTS: dict[ResNetDepth, _Layout] = {
 }
 _MID_CHANNELS = (64, 128, 256, 512)
 _EXPANSION = 4
-
-
-def frames_as_batch(x_bcthw: torch.Tensor) -> torch.Tensor:
-    """Return [b * t, c, h, w]: a view if the clip is laid out as channels_last_3d."""
-    return x_bcthw.transpose(1, 2).flatten(0, 1)
-
-
-def batch_as_frames(x_nchw: torch.Tensor, num_frames: int) -> torch.Tensor:
-    """Return [b, c, t, h, w]: what `frames_as_batch` has undone."""
-    return x_nchw.unflatten(0, (-1, num_frames)).transpose(1, 2)
 
 
 def shift_frames(x_bcthw: torch.Tensor, *, divisor: int = 8) -> torch.Tensor:

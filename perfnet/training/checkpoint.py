@@ -183,6 +183,14 @@ def start_from(model: nn.Module, checkpoint: Checkpoint, card: ModelCard) -> lis
     return left
 
 
+def _option(name: str, value: Any) -> str:
+    """What sets a field of `ModelConfig` on the command line."""
+    *path, leaf = f"model.{name}".replace("_", "-").split(".")
+    if isinstance(value, bool):
+        return f"--{'.'.join((*path, leaf if value else 'no-' + leaf))}"
+    return f"--{'.'.join((*path, leaf))} {value}"
+
+
 def _parts(names: Iterable[str]) -> set[str]:
     return {name.split(".")[0] for name in names}
 
@@ -196,7 +204,7 @@ def _check_same_network(own: ModelCard, given: ModelCard) -> bool:
         raise ConfigError(
             "init must be of the same network, got one that differs in "
             f"{', '.join(f'model.{name}' for name in changes)}; say "
-            + " ".join(f"--model.{n.replace('_', '-')} {v}" for n, v in changes.items())
+            + " ".join(_option(name, value) for name, value in changes.items())
         )
     if own.in_channels != given.in_channels:
         raise ConfigError(

@@ -118,7 +118,10 @@ class FitConfig:
         if self.norm_momentum is not None and not 0 < self.norm_momentum <= 1:
             raise ConfigError(f"norm_momentum must be > 0 and <= 1, got {self.norm_momentum}")
         if self.init is not None and self.init_weights is not None:
-            raise ConfigError(f"init_weights must be left out beside init, got {self.init_weights}")
+            way_out = "; say --init-body for weights of OpenPose" if has_body(self.model) else ""
+            raise ConfigError(
+                f"init_weights must be left out beside init, got {self.init_weights}{way_out}"
+            )
         if self.init_body is not None and not has_body(self.model):
             raise ConfigError(
                 "init_body must be left out unless model.name=pas_net with a fusion that looks at "

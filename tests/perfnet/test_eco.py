@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from perfnet.models.eco import Appearance, EcoConfig, EcoLite, clip_of, frames_of
+from perfnet.models.eco import Appearance, EcoConfig, EcoLite
 from perfnet.models.profile import profile_model
 from perfnet.models.registry import ModelConfig, make_model
 from perfnet.models.weights import load_weights, num_classes_of, source_of
@@ -93,6 +93,7 @@ def caffe_weights(*, num_classes: int = NUM_CLASSES, shrink: int = 8) -> dict[st
     for name, (inputs, outputs, size) in CONVS_2D.items():
         conv(name, inputs, outputs, (size, size))
         norm(f"{name}_bn", outputs)
+    state["conv1_7x7_s2_bn.running_var"] *= 1e4  # of grey levels
     for name, (inputs, outputs) in CONVS_3D.items():
         conv(name, inputs, outputs, (3, 3, 3))
     for name, channels in NORMS_3D.items():
@@ -102,30 +103,41 @@ def caffe_weights(*, num_classes: int = NUM_CLASSES, shrink: int = 8) -> dict[st
     return {name: torch.from_numpy(np.float32(value)) for name, value in state.items()}
 
 
-def _graph(
+class Caffe:
+    """Layers of the official graph in plain functions, by their names.
+
+    Args:
+        state: From `caffe_weights`.
+    """
+
+    def __init__(self, state: dict[str, torch.Tensor]) -> None:
+        self.state = state
+
+    def conv(self, x: torch.Tensor, name: str, stride: int = 1) -> torch.Tensor:
+        weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
+        call = F.conv2d if weight.ndim == 4 else F.conv3d
+        return call(x, weight, bias, stride=stride, padding=weight.shape[-1] // 2)
+
+    def norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        keys = ("running_mean", "running_var", "weight", "bias")
+        shape = (1, -1, *(1,) * (x.ndim - 2))
+        mean, variance, scale, shift = (self.state[f"{name}.{key}"].view(shape) for key in keys)
+        return ((x - mean) / (variance + 1e-5).sqrt() * scale + shift).clamp_min(0)
+
+
+def caffe_maps(
     state: dict[str, torch.Tensor],
     clip_bcthw: torch.Tensor,
     *,
     rounds_up: bool = True,
-    sums_before_norm: bool = True,
     is_bgr: bool = True,
     counts_padding: bool = True,
 ) -> torch.Tensor:
-    """The official graph in plain functions, frame after frame; the options are wrong variants."""
-
-    def conv(x: torch.Tensor, name: str, stride: int = 1) -> torch.Tensor:
-        weight = state[f"{name}.weight"]
-        call = F.conv2d if weight.ndim == 4 else F.conv3d
-        return call(x, weight, state[f"{name}.bias"], stride=stride, padding=weight.shape[-1] // 2)
-
-    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
-        keys = ("running_mean", "running_var", "weight", "bias")
-        shape = (1, -1, *(1,) * (x.ndim - 2))
-        mean, variance, scale, shift = (state[f"{name}.{key}"].view(shape) for key in keys)
-        return ((x - mean) / (variance + 1e-5).sqrt() * scale + shift).clamp_min(0)
+    """A of every frame, one after the other; the options are wrong variants."""
+    caffe = Caffe(state)
 
     def unit(x: torch.Tensor, name: str, stride: int = 1) -> torch.Tensor:
-        return norm(conv(x, name, stride), f"{name}_bn")
+        return caffe.norm(caffe.conv(x, name, stride), f"{name}_bn")
 
     def pool(x: torch.Tensor) -> torch.Tensor:
         if rounds_up:  # an even size leaves one row and column for the last window
@@ -151,14 +163,22 @@ def _graph(
         x = inception(inception(x, "inception_3a"), "inception_3b")
         x = unit(x, "inception_3c_double_3x3_reduce")
         maps.append(unit(x, "inception_3c_double_3x3_1"))
-    x = torch.stack(maps, dim=2)
+    return torch.stack(maps, dim=2)
+
+
+def caffe_logits(
+    state: dict[str, torch.Tensor], maps_bcthw: torch.Tensor, *, sums_before_norm: bool = True
+) -> torch.Tensor:
+    """The 3D ResNet over the maps of frames; the option is a wrong variant."""
+    caffe = Caffe(state)
+    conv, norm = caffe.conv, caffe.norm
 
     def block_b(x: torch.Tensor, name: str) -> torch.Tensor:
         normed = norm(x, f"{name}a_bn")
         residual = conv(norm(conv(normed, f"{name}b_1"), f"{name}b_1_bn"), f"{name}b_2")
         return norm(residual + (x if sums_before_norm else normed), f"{name}b_bn")
 
-    x = block_b(conv(x, "res3a_2"), "res3")
+    x = block_b(conv(maps_bcthw, "res3a_2"), "res3")
     for name in ("res4", "res5"):
         inner = conv(norm(conv(x, f"{name}a_1", 2), f"{name}a_1_bn"), f"{name}a_2")
         x = block_b(inner + conv(x, f"{name}a_down", 2), name)
@@ -183,7 +203,7 @@ def _clips() -> torch.Tensor:
 @torch.no_grad()
 def test_public_weights_give_the_logits_of_the_official_graph() -> None:
     model, state = _loaded()
-    own, theirs = model(_clips()), _graph(state, _clips())
+    own, theirs = model(_clips()), caffe_logits(state, caffe_maps(state, _clips()))
     assert _error(own, theirs) < 1e-4
     assert _error(own[0], own[1]) > 1e-2  # the trunk is alive
 
@@ -199,7 +219,9 @@ def test_public_weights_give_the_logits_of_the_official_graph() -> None:
 )  # fmt: skip
 def test_wrong_variant_gives_other_logits(wrong: dict[str, bool]) -> None:
     model, state = _loaded()
-    assert _error(model(_clips()), _graph(state, _clips(), **wrong)) > 0.02
+    of_head = {name: wrong[name] for name in wrong if name == "sums_before_norm"}
+    maps = caffe_maps(state, _clips(), **{k: v for k, v in wrong.items() if k not in of_head})
+    assert _error(model(_clips()), caffe_logits(state, maps, **of_head)) > 0.02
 
 
 def _drop(state: dict[str, Any]) -> None:
@@ -246,13 +268,6 @@ def test_weights_may_stand_in_the_wrappers_of_the_training_code() -> None:
     for name, value in one.state_dict().items():
         if "num_batches" not in name:
             assert torch.equal(value, other.state_dict()[name])
-
-
-def test_frames_come_back_in_order() -> None:
-    clip = torch.arange(2 * 3 * 4 * 2 * 2).view(2, 3, 4, 2, 2)
-    frames = frames_of(clip)
-    assert torch.equal(frames[5], clip[1, :, 1])
-    assert torch.equal(clip_of(frames, num_clips=2), clip)
 
 
 def test_shallow_network_has_one_block_in_each_stage() -> None:

@@ -67,7 +67,7 @@ def body_weights(*, shrink: int = 8) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.float32(value)) for name, value in state.items()}
 
 
-def _maps(
+def body_maps(
     state: dict[str, torch.Tensor],
     clip_bcthw: torch.Tensor,
     *,
@@ -134,7 +134,7 @@ def _loaded() -> tuple[OpenPoseBody, dict[str, torch.Tensor]]:
 @torch.no_grad()
 def test_public_weights_give_the_maps_of_the_layers_they_are_named_after() -> None:
     body, state = _loaded()
-    own, theirs = body(_clips()), _maps(state, _clips())
+    own, theirs = body(_clips()), body_maps(state, _clips())
     for name, side in NAMES.items():
         assert _error(own[name], theirs[side]) < 1e-5  # type: ignore[index]
     assert _error(own["heat"][0], own["heat"][1]) > 1e-2  # alive
@@ -152,7 +152,7 @@ def test_public_weights_give_the_maps_of_the_layers_they_are_named_after() -> No
 )  # fmt: skip
 def test_wrong_variant_gives_other_maps(wrong: dict[str, Any], output: BodyOutput) -> None:
     body, state = _loaded()
-    assert _error(body(_clips())[output], _maps(state, _clips(), **wrong)[NAMES[output]]) > 3e-4
+    assert _error(body(_clips())[output], body_maps(state, _clips(), **wrong)[NAMES[output]]) > 3e-4
 
 
 @torch.no_grad()

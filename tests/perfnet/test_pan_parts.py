@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+from perfnet.models.layers import batch_as_frames, frames_as_batch
 from perfnet.models.pan import PersistenceOfAppearance, VariousTimescalePooling
 from perfnet.models.tsm_resnet import (
     Bottleneck,
-    batch_as_frames,
-    frames_as_batch,
     make_tsm_resnet,
     shift_frames,
 )

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,16 @@ import pytest
 import torch
 from torch import nn
 
+from perfnet.models.eco import EcoConfig, EcoLite
 from perfnet.models.fusion import FUSIONS, Fusion, FusionName, PasNetOptions, pool_channels
-from perfnet.models.pas_net import PasNet
+from perfnet.models.pas_net import PasNet, PasNetConfig
 from perfnet.models.profile import profile_model
 from perfnet.models.registry import ModelConfig, make_model, model_config_from_plain
+from perfnet.models.weights import load_weights
 from schemas.errors import ConfigError
+from tests.perfnet.random_weights import randomised
+from tests.perfnet.test_eco import caffe_logits, caffe_maps, caffe_weights
+from tests.perfnet.test_openpose import body_maps, body_weights
 
 Array = npt.NDArray[np.float64]
 
@@ -56,8 +61,12 @@ def _fusion(name: FusionName, **options: Any) -> Fusion:
 
 
 def _pooled(x: Array, reduce: Callable[..., Array] = np.mean) -> Array:
-    """8 channels to 6: window i from floor(4 i / 3) to ceil(4 (i + 1) / 3)."""
-    windows = [(0, 2), (1, 3), (2, 4), (4, 6), (5, 7), (6, 8)]
+    """Four channels to three, again and again: of 0 and 1, 1 and 2, 2 and 3."""
+    windows = [
+        (4 * group + place, 4 * group + place + 2)
+        for group in range(x.shape[1] // 4)
+        for place in range(3)
+    ]
     return np.stack([reduce(x[:, start:stop], axis=1) for start, stop in windows], axis=1)
 
 
@@ -223,21 +232,10 @@ def test_pas_net_has_the_published_macs(frames: int, gmac: float) -> None:
     assert found.flops / 2 / 1e9 == pytest.approx(gmac, abs=0.6)
 
 
-def _randomised(model: nn.Module) -> nn.Module:
-    """Statistics and weights of norms far from those of a new network."""
-    for module in model.modules():
-        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
-            nn.init.uniform_(module.weight, 0.7, 1.3)
-            nn.init.normal_(module.bias, std=0.2)
-            nn.init.normal_(module.running_mean, std=0.2)  # type: ignore[arg-type]
-            nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
-    return model.eval()
-
-
 @torch.no_grad()
 def test_appearance_alone_is_eco_lite() -> None:
     torch.manual_seed(0)
-    eco = _randomised(make_model(ModelConfig(name="eco_lite", **SMALL), num_classes=3))
+    eco = randomised(make_model(ModelConfig(name="eco_lite", **SMALL), num_classes=3))
     pas = make_model(_config("a"), num_classes=3).eval()
     pas.load_state_dict(eco.state_dict())
     clips = torch.rand(2, 3, 8, 32, 40)
@@ -312,3 +310,35 @@ def test_other_fusion_is_another_network() -> None:
 def test_impossible_options_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+@torch.no_grad()
+def test_whole_network_with_public_weights_is_its_parts_written_anew() -> None:
+    """ECO's graph and OpenPose's layers by their names, joined by equation 10."""
+    eco, body = caffe_weights(), body_weights()
+    config = EcoConfig(num_classes=5, width_multiplier=0.125)
+    whole = PasNetConfig(num_classes=5, width_multiplier=0.125)
+    model, loaded = PasNet(whole).eval(), EcoLite(config)
+    load_weights(loaded, eco, "eco_lite")
+    of_body = {
+        f"body.{name}": body[".".join(name.split(".")[-2:])]
+        for name in cast("nn.Module", model.body).state_dict()
+    }
+    left = model.load_state_dict({**loaded.state_dict(), **of_body})
+    assert not left.missing_keys
+    clips = torch.rand(2, 3, 8, 32, 48, generator=torch.Generator().manual_seed(2))
+    maps = body_maps(body, clips)
+
+    def logits(i_weight: float, f_weight: float) -> torch.Tensor:
+        pooled = {
+            name: torch.from_numpy(_pooled(maps[name].numpy()))
+            for name in ("L1_features", "L2_features")
+        }
+        fused = caffe_maps(eco, clips) + i_weight * pooled["L2_features"]
+        return caffe_logits(eco, fused + f_weight * pooled["L1_features"])
+
+    own = model(clips)
+    assert (own - logits(0.5, 1.0)).norm() < 1e-4 * own.norm()
+    assert (own[0] - own[1]).norm() > 1e-2 * own.norm()
+    for wrong in ((1.0, 0.5), (0.5, 0.0), (0.0, 1.0)):
+        assert (own - logits(*wrong)).norm() > 1e-3 * own.norm(), wrong

@@ -11,11 +11,11 @@ import torch
 from perfnet.cli import main
 from perfnet.models.fusion import FusionName, PasNetOptions
 from perfnet.models.registry import ModelConfig
+from perfnet.training import foreign_weights
 from perfnet.training.checkpoint import Checkpoint, load_checkpoint, restore_model
 from perfnet.training.distill import DistillConfig
 from perfnet.training.distill_run import DistillRunConfig, distill
 from perfnet.training.fit import fit
-from perfnet.training.foreign_weights import load_foreign_weights
 from schemas.errors import ConfigError
 from tests.perfnet.test_eco import caffe_weights
 from tests.perfnet.test_openpose import body_weights
@@ -88,7 +88,7 @@ def test_checkpoint_is_evaluated_fused_and_drawn(
     wrong = ["--input", "6", "32", "32", "--output", str(tmp_path / "none")]
     assert main(["evaluate", "--checkpoint", runs[1], *common, *wrong]) == 2
     assert (
-        "input must have a num_frames that is a multiple of 4 for pas_net, got 6"
+        "input must have a number of frames that is a multiple of 4 for pas_net, got 6"
         in capsys.readouterr().err
     )
 
@@ -107,7 +107,7 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the public ECO for one of an eighth of the channels."""
     narrow = ModelConfig(name="eco_lite", **WHOLE)  # type: ignore[arg-type]
-    monkeypatch.setitem(load_foreign_weights.__globals__["_MODELS"], "eco_lite", narrow)
+    monkeypatch.setitem(foreign_weights._MODELS, "eco_lite", narrow)
 
 
 def _started(config: Any) -> Checkpoint:
@@ -190,6 +190,8 @@ def test_start_that_does_not_fit_is_one_line(
             init_body=tmp_path / "none")  # fmt: skip
     refused("init_body must be left out unless model.name=pas_net", model=ECO, init_body=body)
     refused("init_body must be left out unless", model=_pas("a"), init_body=body)
+    refused("beside init, got .*eco.pth.tar; say --init-body for weights of OpenPose$",
+            model=whole, init=tmp_path, init_weights=eco)  # fmt: skip
     run(tiny_fit(shards, tmp_path / "eco", model=ECO, steps=1))
     run(tiny_fit(shards, tmp_path / "r3d", steps=1))
     wide = replace(PAS, width_multiplier=0.25)
@@ -198,6 +200,11 @@ def test_start_that_does_not_fit_is_one_line(
     refused("differs in model.name", model=PAS, init=tmp_path / "r3d")
     run(tiny_fit(shards, tmp_path / "pas", model=PAS, steps=1))
     refused("differs in model.name", model=ECO, init=tmp_path / "pas")
+    run(tiny_fit(shards, tmp_path / "ea", model=_pas("ea", heat_relu=True), steps=1))
+    refused(
+        "differs in model.pas_net.heat_relu; say --model.pas-net.heat-relu$",
+        model=_pas("ea"), init=tmp_path / "ea",
+    )  # fmt: skip
     refused(
         "differs in model.pas_net.fusion; say --model.pas-net.fusion a_plus_i_f$",
         model=_pas("conv_a_i"), init=tmp_path / "pas",
@@ -222,7 +229,7 @@ def test_input_that_a_network_cannot_take_is_refused_before_anything_is_read(
         ({"modality": "flow", "model": ECO}, "modality must be rgb or pose for eco_lite, got flow"),
         (
             {"view": replace(view, num_frames=6)},
-            "^view must have a num_frames that is a multiple of 4 for pas_net, got 6",
+            "^view must have a number of frames that is a multiple of 4 for pas_net, got 6",
         ),
         (
             {"eval_view": replace(eval_view, width=47)},
