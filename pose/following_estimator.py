@@ -134,8 +134,12 @@ class FollowingEstimator:
         """Search or follow in [H, W, 3]."""
         known = self._people
         if self._clock.is_due(frame):
-            limit = self._config.most_unseen_frames
-            known = confirm_people(known, self._find(frame), most_unseen_frames=limit)
+            known = confirm_people(
+                known,
+                self._find(frame),
+                most_unseen_frames=self._config.most_unseen_frames,
+                min_new_score=self._config.min_person_score,  # a pose makes no box surer
+            )
         people = self._posed(frame, [self._hold_crop(person) for person in known])
         poses = merge_frame_poses(person.pose for person in people if person.pose is not None)
         kept = self._best_people(poses, [person.score for person in known])
