@@ -1,4 +1,4 @@
-"""Figures of poses over time: how they tremble, how ids hold, how two results differ."""
+"""Figures of poses over time: how they tremble, how ids hold, who is there, who differs."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ DRAWN_SCORE = 0.3
 ALIKE_OKS = 0.95
 """Two results for a person that are less similar differ."""
 _SAME_PLACE_IOU = 0.5
+_SAME_PERSON_IOU = 0.3
 
 
 def people_of(poses: PoseSequence, frame: int) -> FramePoses:
@@ -40,6 +41,41 @@ def differing_people(poses: PoseSequence, reference: PoseSequence) -> npt.NDArra
         best = oks_matrix(wanted, found).max(axis=1, initial=0.0)
         differ.extend((best < ALIKE_OKS).tolist())
     return np.array(differ, bool)
+
+
+def people_there(
+    poses: PoseSequence, truth: PoseSequence
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Compare who is found with who is there, by the overlap of boxes in the same frame.
+
+    Args:
+        poses: T frames with P people.
+        truth: T frames with Q people.
+
+    Returns:
+        bool [Q], who is found, and bool [P], who is there.
+    """
+    found, right = [], []
+    for frame in range(truth.num_frames):
+        overlap = box_iou_matrix(people_of(truth, frame).boxes, people_of(poses, frame).boxes)
+        found.extend((overlap.max(axis=1, initial=0.0) >= _SAME_PERSON_IOU).tolist())
+        right.extend((overlap.max(axis=0, initial=0.0) >= _SAME_PERSON_IOU).tolist())
+    return np.array(found, bool), np.array(right, bool)
+
+
+def box_tremble(poses: PoseSequence) -> npt.NDArray[np.float64]:
+    """Return float64 [N]: squares of the errors of the sides of boxes over the size of the box.
+
+    From the second difference over three frames, whose variance is six times that of a side.
+    """
+    errors = [np.zeros(0)]
+    for frame in range(1, poses.num_frames - 1):
+        slots = [_slots(poses, frame + step) for step in (-1, 0, 1)]
+        for track in slots[0].keys() & slots[1].keys() & slots[2].keys():
+            boxes = [poses.boxes[frame - 1 + step, slots[step][track]] for step in range(3)]
+            sides = np.tile(boxes[1][2:] - boxes[1][:2], 2)
+            errors.append(((boxes[0] - 2 * boxes[1] + boxes[2]) / sides) ** 2 / 6)
+    return np.concatenate(errors)
 
 
 def jitter(poses: PoseSequence) -> float:

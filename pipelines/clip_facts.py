@@ -40,7 +40,7 @@ def measure_clip(
         return ClipFacts(video_hash=video_hash, flow_saturation=flow_saturation)
     people = np.concatenate([poses.num_people for poses in windows])
     tracks = np.concatenate([poses.track_ids.ravel() for poses in windows])
-    scores = np.concatenate([poses.scores.ravel() for poses in windows])
+    scores = np.concatenate([poses.scores[~poses.is_filled].ravel() for poses in windows])
     detected = scores[scores > 0]
     return ClipFacts(
         video_hash=video_hash,

@@ -18,6 +18,7 @@ from pipelines.config import BuildConfig
 from pipelines.image_spool import ImageSpool
 from pipelines.kept_clip import IMAGE_STREAMS, KeptClip
 from pose.estimator import ClipPoseEstimator
+from pose.gap_filling import GapFiller
 from renderers.pose import render_pose_clip
 from schemas.pose_sequence import PoseSequence, join_pose_sequences
 from video.decode import DecodedFrame
@@ -55,6 +56,11 @@ class ClipRun:
         self._kept_streams = kept.streams if kept is not None else frozenset[str]()
         self._todo = config.streams - self._kept_streams
         self._poses: list[PoseSequence] = []
+        self._filler: GapFiller | None = None
+        if config.pose.fill_gaps:
+            most_people = config.pose.most_people(config.pose_backend)
+            self._filler = GapFiller(most_frames=config.pose.fill_gaps, most_people=most_people)
+        self._waiting: npt.NDArray[np.uint8] | None = None  # frames whose gaps may be filled
         self._last_gray: npt.NDArray[np.uint8] | None = None
         self._last_rgb: npt.NDArray[np.uint8] | None = None
         self.times = FrameTimes()
@@ -167,9 +173,11 @@ class ClipRun:
             self._append_flow(pair_flow)
 
     def finish(self) -> None:
-        """Complete flow and PA, and add the streams that are taken over."""
+        """Complete flow, PA and poses, and add the streams that are taken over."""
         self._finish_flow()
         self._finish_pa()
+        if self._filler is not None and self._waiting is not None:
+            self._keep_poses(self._waiting, self._filler.finish())
         if self._kept is None:
             return
         if len(self.times.timestamps_us) != self._kept.record.num_frames:
@@ -232,11 +240,24 @@ class ClipRun:
             indices = np.array([frame.source_index for frame in window], np.int64)
             with self._timed("pose"):
                 poses = estimator.estimate(frames, indices)
+                if self._filler is not None:
+                    poses = self._filler.add(poses, indices)
+                    frames = self._hold_back(frames, poses.num_frames)
         elif self._kept is not None:
             start = len(self.times.timestamps_us) - len(window)
             poses = self._kept.poses_of(start, len(window))
         else:
             raise RuntimeError("poses must be estimated or taken over")
+        self._keep_poses(frames, poses)
+
+    def _hold_back(self, frames: npt.NDArray[np.uint8], num_ready: int) -> npt.NDArray[np.uint8]:
+        """The first frames that wait or have come; the rest waits on."""
+        if self._waiting is not None:
+            frames = np.concatenate((self._waiting, frames))
+        self._waiting = frames[num_ready:].copy()
+        return frames[:num_ready]
+
+    def _keep_poses(self, frames: npt.NDArray[np.uint8], poses: PoseSequence) -> None:
         self._poses.append(poses)
         if "pose_overlay" in self._todo:
             self._add_overlay(frames, poses)

@@ -187,6 +187,8 @@ class BuildConfig:
         places = ("model", "detector", "estimator")
         values = asdict(self.pose.limited())
         settings = {k: v for k, v in values[self.pose_backend].items() if k not in places}
+        if self.pose.fill_gaps:
+            settings["fill_gaps"] = self.pose.fill_gaps
         if self.pose.smooth:
             settings["smooth"] = values["one_euro"]
         return settings

@@ -102,7 +102,11 @@ def carry_box(
 
 
 def confirm_people(
-    known: list[FollowedPerson], found: PersonBoxes, *, most_unseen_frames: int
+    known: list[FollowedPerson],
+    found: PersonBoxes,
+    *,
+    most_unseen_frames: int,
+    min_new_score: float,
 ) -> list[FollowedPerson]:
     """Bring the people who are followed in line with what a search has found.
 
@@ -110,6 +114,7 @@ def confirm_people(
         known: People of the frame before.
         found: Boxes of the people in this frame, best first.
         most_unseen_frames: Who was not found by a search for longer is let go.
+        min_new_score: Who is not known and has a lower score is left out.
 
     Returns:
         Everybody who was found, best first, then those who were not. Who was known keeps its pose
@@ -124,7 +129,8 @@ def confirm_people(
         free = [number for number in range(len(known)) if number not in matched]
         best = max(free, key=lambda number: overlap[row, number], default=None)
         if best is None or overlap[row, best] < _SAME_BOX_IOU:
-            people.append(FollowedPerson(box=seen_box, crop_box=seen_box, box_score=score))
+            if score >= min_new_score:
+                people.append(FollowedPerson(box=seen_box, crop_box=seen_box, box_score=score))
             continue
         matched.add(best)
         is_off = overlap[row, best] < _DRIFTED_IOU

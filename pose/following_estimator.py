@@ -44,7 +44,7 @@ _DOUBT_FRAMES = 5  # search again so soon where somebody was lost or may be a pe
 class FollowConfig:
     """How often people are searched for and how they are followed."""
 
-    detect_every: int = 10
+    detect_every: int = 15
     """Search for people at least in every n-th frame; in others where the picture changes."""
     detect_after_change: float = 60.0
     """Search again when the changes from frame to frame add up to so many grey levels."""
@@ -134,8 +134,12 @@ class FollowingEstimator:
         """Search or follow in [H, W, 3]."""
         known = self._people
         if self._clock.is_due(frame):
-            limit = self._config.most_unseen_frames
-            known = confirm_people(known, self._find(frame), most_unseen_frames=limit)
+            known = confirm_people(
+                known,
+                self._find(frame),
+                most_unseen_frames=self._config.most_unseen_frames,
+                min_new_score=self._config.min_person_score,  # a pose makes no box surer
+            )
         people = self._posed(frame, [self._hold_crop(person) for person in known])
         poses = merge_frame_poses(person.pose for person in people if person.pose is not None)
         kept = self._best_people(poses, [person.score for person in known])

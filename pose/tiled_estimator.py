@@ -42,7 +42,7 @@ class TilingConfig:
     the people found in the frames between."""
     detect_after_change: float = 60.0
     """Search again when the changes from frame to frame add up to so many grey levels."""
-    passes_per_frame: float = 3.3
+    passes_per_frame: float = 3.0
     """Search sooner where so many squares per frame, on average, are enough for it: the fewer
     people are followed, the more often."""
     tiles_across: tuple[int, ...] = (1, 2)
@@ -52,8 +52,9 @@ class TilingConfig:
     crop_scales: tuple[float, ...] = (3.0,)
     """Squares in which a person is looked for who is not found in the square of the frame before,
     one after the other until it is found: their side over the longer side of its box."""
-    follow_missed_frames: int = 1
-    """A person not found for more frames than this is left to the next search."""
+    follow_missed_frames: int = 8
+    """Somebody lost is looked for in so many more frames, where the square was in which it was
+    seen last; then it is left to the next search."""
     duplicate_oks: float = 0.5
     """Two poses of a frame at least this similar (OKS) are one person."""
     min_person_score: float = 0.6
@@ -126,7 +127,7 @@ class TiledPoseEstimator:
             most_frames=config.detect_every, change_levels=config.detect_after_change
         )
         self._spare_passes = 0.0
-        self._squares: dict[int, Square] = {}  # by id, of the people of the last frame
+        self._squares: dict[int, Square] = {}  # by id, in which people were seen last
         self._last_index: int | None = None
         self._last = TrackedPoses(poses=empty_frame_poses(), track_ids=np.zeros(0, np.int32))
 
@@ -171,10 +172,8 @@ class TiledPoseEstimator:
         kept = distinct_people(poses, threshold=config.duplicate_oks)[: config.max_people]
         people = poses.select(kept)
         ids = self._tracker.update(people)
-        squares = {
-            track: seen[person].square for track, person in zip(ids.tolist(), kept, strict=True)
-        }
-        self._squares = squares
+        for track, person in zip(ids.tolist(), kept, strict=True):
+            self._squares[track] = seen[person].square
         return TrackedPoses(poses=people, track_ids=ids)
 
     def _look(
@@ -187,22 +186,26 @@ class TiledPoseEstimator:
         return [_Sighting(square, found.select([person])) for person in strong]
 
     def _follow(self, frame: npt.NDArray[np.uint8]) -> list[_Sighting]:
-        """Look for the known people where they were seen last, then around each one missed."""
+        """Look for the known people where they were seen last, then around each one just lost."""
         config = self._config
-        expected = self._tracker.expected(max_missed_frames=config.follow_missed_frames)
+        known = self._tracker.expected(max_missed_frames=config.follow_missed_frames)
+        expected = merge_frame_poses(each.pose for each in known)
+        self._squares = {each.track_id: self._squares[each.track_id] for each in known}
+        believed = {self._squares[each.track_id] for each in known if not each.missed_frames}
         seen: list[_Sighting] = []
         pairs: dict[int, int] = {}
         for square in dict.fromkeys(self._squares.values()):
-            if len(pairs) == expected.num_people:
+            if len(pairs) == len(known):
                 break
-            seen += self._look(frame, square, self._detect_known, self._keep_score)
+            detect = self._detect_known if square in believed else self._detect
+            seen += self._look(frame, square, detect, self._keep_score)
             people = merge_frame_poses(each.pose for each in seen)
             pairs = match_people(expected, people, min_similarity=config.tracker.min_similarity)
-        missed = [each for each in range(expected.num_people) if each not in pairs]
         return [seen[person] for person in pairs.values()] + [
             sighting
-            for person in missed
-            for sighting in self._look_around(frame, expected.select([person]))
+            for number, each in enumerate(known)
+            if number not in pairs and not each.missed_frames
+            for sighting in self._look_around(frame, each.pose)
         ]
 
     def _look_around(self, frame: npt.NDArray[np.uint8], expected: FramePoses) -> list[_Sighting]:

@@ -32,6 +32,17 @@ class TrackerConfig:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ExpectedPerson:
+    """A known person in the next frame."""
+
+    track_id: int
+    pose: FramePoses
+    """One person, where it is expected."""
+    missed_frames: int
+    """Frames since it was seen; 0 for one of the last frame."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Track:
     """A person: where it was last seen, how it moves, and since when it is unseen."""
 
@@ -63,17 +74,17 @@ class Tracker:
         self._tracks: list[_Track] = []  # by ascending id
         self._next_id = 0
 
-    def expected(self, *, max_missed_frames: int | None = None) -> FramePoses:
-        """Return where the known people are expected in the next frame, oldest track first.
+    def expected(self, *, max_missed_frames: int) -> list[ExpectedPerson]:
+        """Return the known people as expected in the next frame, oldest track first.
 
         Args:
-            max_missed_frames: Leave out people unseen for more frames than this; None: all.
+            max_missed_frames: Leave out people unseen for more frames than this.
         """
-        return merge_frame_poses(
-            track.predicted_pose()
+        return [
+            ExpectedPerson(track.track_id, track.predicted_pose(), track.missed_frames)
             for track in self._tracks
-            if max_missed_frames is None or track.missed_frames <= max_missed_frames
-        )
+            if track.missed_frames <= max_missed_frames
+        ]
 
     def update(self, poses: FramePoses) -> npt.NDArray[np.int32]:
         """Return the id of each person of the next frame.
@@ -84,8 +95,9 @@ class Tracker:
         Returns:
             int32 [P]; new people get the next numbers from 0 on, best first.
         """
+        expected = merge_frame_poses(track.predicted_pose() for track in self._tracks)
         pairs = match_people(
-            self.expected(), poses, min_similarity=self._config.min_similarity
+            expected, poses, min_similarity=self._config.min_similarity
         )  # track -> person
         ids = np.full(poses.num_people, -1, np.int32)
         tracks = []

@@ -27,10 +27,8 @@ def check_array(
         TypeError: If `value` is not an array.
         ValueError: If dtype, number of axes or a required length differs.
     """
-    wanted = f"{np.dtype(dtype).name} [{', '.join(axes.split())}]"
-    if sizes:
-        wanted += " with " + ", ".join(f"{axis}={size}" for axis, size in sizes.items())
     if not isinstance(value, np.ndarray):
+        wanted = _describe(dtype, axes, sizes)
         raise TypeError(f"{name} must be {wanted}, got {type(value).__name__}")
     array: npt.NDArray[Any] = value
     names = axes.split()
@@ -38,4 +36,13 @@ def check_array(
     if fits:
         fits = all(array.shape[names.index(axis)] == size for axis, size in sizes.items())
     if not fits:
+        wanted = _describe(dtype, axes, sizes)
         raise ValueError(f"{name} must be {wanted}, got {array.dtype.name} {list(array.shape)}")
+
+
+def _describe(dtype: npt.DTypeLike, axes: str, sizes: dict[str, int]) -> str:
+    """What is wanted; made only for a message, as arrays are checked several times per frame."""
+    wanted = f"{np.dtype(dtype).name} [{', '.join(axes.split())}]"
+    if sizes:
+        wanted += " with " + ", ".join(f"{axis}={size}" for axis, size in sizes.items())
+    return wanted

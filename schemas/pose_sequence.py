@@ -27,7 +27,7 @@ class PoseSequence:
     boxes: npt.NDArray[np.float32]
     """float32 [T, P, 4], (x0, y0, x1, y1) in pixels."""
     box_scores: npt.NDArray[np.float32]
-    """float32 [T, P], 0 to 1."""
+    """float32 [T, P], 0 to 1; 0 = not found in this frame, but filled in between two others."""
     track_ids: npt.NDArray[np.int32]
     """int32 [T, P]; the same person keeps the same id; -1 = empty slot."""
 
@@ -47,6 +47,12 @@ class PoseSequence:
     def num_frames(self) -> int:
         """Number of frames T."""
         return int(self.track_ids.shape[0])
+
+    @property
+    def is_filled(self) -> npt.NDArray[np.bool_]:
+        """Which slots hold people who were not found: bool [T, P]."""
+        filled: npt.NDArray[np.bool_] = (self.track_ids >= 0) & (self.box_scores == 0)
+        return filled
 
     @property
     def num_people(self) -> npt.NDArray[np.int32]:

@@ -18,6 +18,8 @@ from schemas.errors import ConfigError
 PoseBackendName = Literal["mediapipe", "onnx", "movenet", "precomputed"]
 """precomputed reads poses that were estimated elsewhere; the others estimate them."""
 
+_MOST_FILLED_FRAMES = 64  # so many frames wait in memory for who may come back
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoseConfig:
@@ -29,6 +31,9 @@ class PoseConfig:
     """PYSKL / mmaction2 pickle, JSON file, or folder of one JSON file per video to read."""
     max_people: Annotated[int | None, arg(aliases=["--max-people"])] = None
     """Most people per frame, the best ones, whatever the back end; its own limit if not given."""
+    fill_gaps: int = 0
+    """Fill gaps of up to so many frames in which somebody is lost who is found again, with the
+    poses between (and score 0 for the box); 0 to 64."""
     smooth: bool = False
     """Smooth keypoints over time (One-Euro filter), so that they do not tremble."""
     one_euro: OneEuroConfig = field(default_factory=OneEuroConfig)
@@ -45,6 +50,10 @@ class PoseConfig:
     def __post_init__(self) -> None:
         if self.max_people is not None and self.max_people < 1:
             raise ConfigError(f"max_people must be >= 1, got {self.max_people}")
+        if not 0 <= self.fill_gaps <= _MOST_FILLED_FRAMES:
+            raise ConfigError(
+                f"fill_gaps must be 0 to {_MOST_FILLED_FRAMES} frames, got {self.fill_gaps}"
+            )
 
     def limited(self) -> "PoseConfig":
         """Return the options with `max_people` as the limit of every back end."""
@@ -59,6 +68,17 @@ class PoseConfig:
             movenet=replace(self.movenet, follow=replace(self.movenet.follow, max_people=most)),
             precomputed=replace(self.precomputed, max_people=most),
         )
+
+    def most_people(self, name: PoseBackendName) -> int:
+        """Return the limit of people per frame of a back end."""
+        limited = self.limited()
+        limits = {
+            "mediapipe": limited.mediapipe.tiling.max_people,
+            "onnx": limited.onnx.follow.max_people,
+            "movenet": limited.movenet.follow.max_people,
+            "precomputed": limited.precomputed.max_people,
+        }
+        return limits[name]
 
 
 def make_backend(name: PoseBackendName, config: PoseConfig) -> PoseBackend:

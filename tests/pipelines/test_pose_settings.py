@@ -39,6 +39,7 @@ def test_where_a_model_lies_changes_nothing_as_its_hash_counts() -> None:
     [
         {"max_people": 3},
         {"smooth": True},
+        {"fill_gaps": 8},
         {"onnx": OnnxConfig(provider="cuda")},
         {"onnx": OnnxConfig(estimator_spec="rtmo-640")},
     ],

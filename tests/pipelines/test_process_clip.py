@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines import clip_run
+from pipelines.clip_facts import measure_clip
 from pipelines.config import BuildConfig
 from pipelines.plan import ClipTask
 from pipelines.process_clip import ClipProcessor, ProcessedClip
@@ -17,9 +18,12 @@ from schemas.clip import Clip
 from schemas.clip_record import Provenance
 from schemas.errors import RecordError
 from schemas.outcome import Outcome
+from schemas.pose_sequence import empty_pose_sequence
 from schemas.stored_images import StoredImages
 from video.decode import DecodeConfig
 from video.jpeg import decode_jpeg
+
+NUM_FRAMES = 12
 
 
 def _task(*, start: float | None = None, end: float | None = None) -> ClipTask:
@@ -38,7 +42,13 @@ def _task(*, start: float | None = None, end: float | None = None) -> ClipTask:
 
 
 def _process(
-    video: Path, task: ClipTask, poses: Path, *, strict: bool = False, spool: Path | None = None
+    video: Path,
+    task: ClipTask,
+    poses: Path,
+    *,
+    strict: bool = False,
+    spool: Path | None = None,
+    fill_gaps: int = 0,
 ) -> ProcessedClip:
     config = BuildConfig(
         dataset="csv",
@@ -51,7 +61,7 @@ def _process(
         pose_backend="precomputed",
         strict=strict,
         decode=DecodeConfig(short_side=48),
-        pose=PoseConfig(poses=poses),
+        pose=PoseConfig(poses=poses, fill_gaps=fill_gaps),
     )
     provenance = Provenance(config_hash="c", software="s", pose_model="p")
     return ClipProcessor(config, provenance).process(task, video, None, spool)
@@ -70,6 +80,36 @@ def test_windows_leave_no_trace(
     assert whole.poses is not None
     assert cut.poses is not None
     assert np.array_equal(whole.poses.keypoints, cut.poses.keypoints)
+
+
+@pytest.mark.parametrize("window_frames", [1, 3, 64])
+def test_filled_people_are_stored_with_a_flag_and_drawn(
+    video_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window_frames: int
+) -> None:
+    monkeypatch.setattr(clip_run, "WINDOW_FRAMES", window_frames)
+    video = video_set / "videos" / "a.mp4"
+    whole, gap = tmp_path / "whole" / "a.json", tmp_path / "gap" / "a.json"
+    for path, lost in ((whole, ()), (gap, (4, 5))):
+        path.parent.mkdir()
+        path.write_text(_shown_pose(30.0, lost=lost))
+    record = _process(video, _task(), gap, fill_gaps=2).record
+    assert record.poses is not None
+    assert np.flatnonzero(record.poses.is_filled[:, 0]).tolist() == [4, 5]
+    assert record.pose_overlay == _process(video, _task(), whole).record.pose_overlay
+    assert record.rgb == _process(video, _task(), gap).record.rgb
+    for other in (_process(video, _task(), gap), _process(video, _task(), gap, fill_gaps=1)):
+        assert other.record.pose_overlay != record.pose_overlay
+        assert other.record.poses is not None
+        assert not other.record.poses.is_filled.any()
+
+
+def test_filled_people_count_but_not_in_the_mean_score() -> None:
+    poses = empty_pose_sequence(2, 1)
+    poses.track_ids[:], poses.scores[0], poses.scores[1] = 0, 0.8, 0.4
+    poses.box_scores[0] = 0.5
+    facts = measure_clip(video_hash="", flow_saturation=None, windows=[poses])
+    assert (facts.num_people, facts.pose_coverage, facts.num_tracks) == (1.0, 1.0, 1)
+    assert facts.pose_score == pytest.approx(0.8)
 
 
 def test_images_that_wait_in_a_file_are_those_in_memory(video_set: Path, tmp_path: Path) -> None:
@@ -122,26 +162,25 @@ def test_precomputed_poses_are_placed_on_the_frame_as_shown(
             frame.pts = None
             made.mux(stream.encode(frame))
         made.mux(stream.encode())
-    (tmp_path / "a.json").write_text(json.dumps(_SHOWN_POSE))
+    (tmp_path / "a.json").write_text(_shown_pose(100.0))
     record = _process(wide, _task(), tmp_path / "a.json").record
     assert (record.width, record.height) == (128, 48)
     assert record.poses is not None
     assert np.allclose(record.poses.keypoints[0, 0], [100.0, 20.0], atol=0.01)
 
 
-_SHOWN_POSE = {
-    "meta_info": {},
-    "instance_info": [
-        {
-            "frame_id": frame,
-            "instances": [
-                {"keypoints": [[100.0, 20.0]] * 17, "keypoint_scores": [0.9] * 17,
-                 "bbox": [[90.0, 10.0, 110.0, 30.0]], "bbox_score": 0.9}
-            ],
-        }
-        for frame in range(1, 13)
-    ],
-}  # fmt: skip
+def _shown_pose(x: float, *, lost: tuple[int, ...] = ()) -> str:
+    """JSON of a person at (x, 20) in twelve frames but for those where it is lost."""
+    person = {
+        "keypoints": [[x, 20.0]] * 17,
+        "keypoint_scores": [0.9] * 17,
+        "bbox": [[x - 10, 10.0, x + 10, 30.0]],
+        "bbox_score": 0.9,
+    }
+    frames = [
+        {"frame_id": t + 1, "instances": [] if t in lost else [person]} for t in range(NUM_FRAMES)
+    ]
+    return json.dumps({"meta_info": {}, "instance_info": frames})
 
 
 def _write_lying_avi(path: Path, *, num_frames: int, num_kept: float) -> None:

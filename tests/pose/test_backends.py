@@ -2,10 +2,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from pose.backends import PoseConfig, make_backend
+from pose.backends import PoseBackendName, PoseConfig, make_backend
 from pose.backends.mediapipe import MediaPipeBackend
 from pose.backends.precomputed import PrecomputedBackend
 from schemas.errors import ConfigError
@@ -29,6 +30,17 @@ def test_precomputed_poses_are_read_from_their_path(tmp_path: Path) -> None:
     backend = make_backend("precomputed", PoseConfig(poses=path))
     assert isinstance(backend, PrecomputedBackend)
     backend.close()
+
+
+def test_more_filled_frames_than_may_wait_are_refused() -> None:
+    with pytest.raises(ConfigError, match="fill_gaps must be 0 to 64 frames, got 65"):
+        PoseConfig(fill_gaps=65)
+
+
+@pytest.mark.parametrize("name", get_args(PoseBackendName))
+def test_the_limit_of_people_counts_for_every_back_end(name: PoseBackendName) -> None:
+    assert PoseConfig().most_people(name) == 10
+    assert PoseConfig(max_people=3).most_people(name) == 3
 
 
 def test_precomputed_without_a_path_is_refused() -> None:

@@ -51,33 +51,45 @@ def test_only_keypoints_that_are_seen_count_in_the_score() -> None:
     assert mean_seen_score(np.zeros(17, np.float32)) == 0
 
 
+def confirm(
+    known: list[FollowedPerson], seen: PersonBoxes, *, min_new_score: float = 0.0
+) -> list[FollowedPerson]:
+    return confirm_people(known, seen, most_unseen_frames=3, min_new_score=min_new_score)
+
+
 def test_a_detection_confirms_a_person_without_moving_its_box() -> None:
-    (known,) = confirm_people([person(unseen_frames=9)], found(BOX + 10), most_unseen_frames=3)
+    (known,) = confirm([person(unseen_frames=9)], found(BOX + 10))
     assert (known.box_score, known.unseen_frames) == (0.5, 0)
     np.testing.assert_array_equal(known.box, BOX)
 
 
 def test_a_box_that_has_drifted_off_is_corrected() -> None:
-    (known,) = confirm_people([person()], found(BOX + 40), most_unseen_frames=3)
+    (known,) = confirm([person()], found(BOX + 40))
     np.testing.assert_array_equal(known.box, BOX + 40)
     np.testing.assert_array_equal(known.crop_box, BOX)
 
 
 def test_new_people_come_beside_the_known_ones() -> None:
-    people = confirm_people([person()], found(BOX, BOX + 500), most_unseen_frames=3)
+    people = confirm([person()], found(BOX, BOX + 500))
     assert [each.box_score for each in people] == [0.5, 0.5]
     np.testing.assert_array_equal(people[1].crop_box, BOX + 500)
 
 
 def test_one_detection_confirms_one_person() -> None:
-    people = confirm_people([person(), person(BOX + 5)], found(BOX), most_unseen_frames=3)
+    people = confirm([person(), person(BOX + 5)], found(BOX))
     assert [each.box_score for each in people] == [0.5, 0.8]
+
+
+def test_a_weak_detection_confirms_a_person_but_is_no_new_one() -> None:
+    people = confirm([person()], found(BOX, BOX + 500), min_new_score=0.51)
+    assert [each.box_score for each in people] == [0.5]
+    assert len(confirm([person()], found(BOX, BOX + 500), min_new_score=0.5)) == 2
 
 
 def test_who_is_unseen_for_too_long_is_let_go() -> None:
     far = found(BOX + 500)
-    assert len(confirm_people([person(unseen_frames=3)], far, most_unseen_frames=3)) == 2
-    assert len(confirm_people([person(unseen_frames=4)], far, most_unseen_frames=3)) == 1
+    assert len(confirm([person(unseen_frames=3)], far)) == 2
+    assert len(confirm([person(unseen_frames=4)], far)) == 1
 
 
 def test_keypoints_outside_of_the_frame_are_not_detected() -> None:

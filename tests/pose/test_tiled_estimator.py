@@ -51,7 +51,8 @@ class SquareDetector:
 
 
 def config(**changes: Any) -> TilingConfig:
-    return TilingConfig(min_person_score=0.3, detect_every=8, follow_missed_frames=3, **changes)
+    settings = {"min_person_score": 0.3, "detect_every": 8, "follow_missed_frames": 3, **changes}
+    return TilingConfig(**settings)
 
 
 def estimate(frames: npt.NDArray[np.uint8], *cuts: int, detector: Any = None) -> PoseSequence:
@@ -126,6 +127,35 @@ def test_people_are_followed_in_the_squares_in_which_they_were_seen() -> None:
     estimator = TiledPoseEstimator(FixedSideDetector(tile_side), config(passes_per_frame=0.0))
     still = np.repeat(video(1), 6, axis=0)
     assert estimator.estimate(still, np.arange(6)).num_people.tolist() == [2] * 6
+
+
+def people_of_a_still_picture(num_lost: int, **changes: Any) -> list[int]:
+    """People per frame where the darker one is lost for some frames from frame 3 on."""
+    still = np.repeat(video(1), 16, axis=0)
+    still[3 : 3 + num_lost][still[3 : 3 + num_lost] == 100] = 0
+    changes |= {"detect_every": 1000, "detect_after_change": 1e9, "passes_per_frame": 0.0}
+    settings = config(**changes)
+    estimator = TiledPoseEstimator(FixedSideDetector(HEIGHT // 2), settings)
+    return estimator.estimate(still, np.arange(16)).num_people.tolist()
+
+
+def test_somebody_lost_is_looked_for_where_it_was_seen_last() -> None:
+    found_again = [2] * 3 + [1] * 4 + [2] * 9
+    assert people_of_a_still_picture(4, follow_missed_frames=4) == found_again
+    assert people_of_a_still_picture(5, follow_missed_frames=4) == [2] * 3 + [1] * 13
+
+
+def test_somebody_lost_is_believed_no_more_easily_than_anybody() -> None:
+    search, follow = SquareDetector(), SquareDetector()
+    frames = np.repeat(video(1), 4, axis=0)
+    frames[1:] = 0
+    settings = config(passes_per_frame=0.0, detect_after_change=1e9)
+    estimator = TiledPoseEstimator(search, settings, follow=follow)
+    estimator.estimate(frames[:2], np.arange(2))  # the square and around both
+    searched, followed = search.calls, follow.calls
+    estimator.estimate(frames[2:], np.arange(2, 4))
+    assert follow.calls == followed
+    assert search.calls > searched
 
 
 def num_searches(frames: npt.NDArray[np.uint8], **changes: Any) -> int:
