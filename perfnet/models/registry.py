@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
 from torch import nn
 
@@ -125,59 +125,49 @@ _R3D_DEFAULTS: dict[str, Any] = {"gate_position": "residual", "padding": "symmet
 _PAN_DEFAULTS: dict[str, Any] = {"num_segments": DEFAULT_SEGMENTS}
 
 
+class _Sizes(TypedDict):
+    """What the configurations of all networks have."""
+
+    num_classes: int
+    in_channels: int
+    dropout: float
+    width_multiplier: float
+    depth_multiplier: float
+
+
+def _sizes(config: ModelConfig, num_classes: int, in_channels: int) -> _Sizes:
+    return _Sizes(
+        num_classes=num_classes,
+        in_channels=in_channels,
+        dropout=config.dropout,
+        width_multiplier=config.width_multiplier,
+        depth_multiplier=config.depth_multiplier,
+    )
+
+
 def _make_r3d(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Module:
     return R3D(
         R3DConfig(
-            num_classes=num_classes,
-            in_channels=in_channels,
+            **_sizes(config, num_classes, in_channels),
             gate_position=config.gate_position or _R3D_DEFAULTS["gate_position"],
             padding=config.padding or _R3D_DEFAULTS["padding"],
-            dropout=config.dropout,
-            width_multiplier=config.width_multiplier,
-            depth_multiplier=config.depth_multiplier,
         )
     )
 
 
 def _s3d_maker(variant: S3DVariant) -> Callable[[ModelConfig, int, int], nn.Module]:
     def make(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Module:
-        return S3D(
-            S3DConfig(
-                num_classes=num_classes,
-                in_channels=in_channels,
-                variant=variant,
-                dropout=config.dropout,
-                width_multiplier=config.width_multiplier,
-                depth_multiplier=config.depth_multiplier,
-            )
-        )
+        return S3D(S3DConfig(**_sizes(config, num_classes, in_channels), variant=variant))
 
     return make
 
 
 def _make_eco(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Module:
-    return EcoLite(
-        EcoConfig(
-            num_classes=num_classes,
-            in_channels=in_channels,
-            dropout=config.dropout,
-            width_multiplier=config.width_multiplier,
-            depth_multiplier=config.depth_multiplier,
-        )
-    )
+    return EcoLite(EcoConfig(**_sizes(config, num_classes, in_channels)))
 
 
 def _make_pas_net(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Module:
-    return PasNet(
-        PasNetConfig(
-            num_classes=num_classes,
-            in_channels=in_channels,
-            dropout=config.dropout,
-            width_multiplier=config.width_multiplier,
-            depth_multiplier=config.depth_multiplier,
-            options=config.pas_net,
-        )
-    )
+    return PasNet(PasNetConfig(**_sizes(config, num_classes, in_channels), options=config.pas_net))
 
 
 _FRAMES: tuple[Modality, ...] = ("rgb", "pose")
@@ -187,14 +177,10 @@ def _pan_entry(variant: PanVariant, depth: ResNetDepth) -> _Entry:
     def make(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Module:
         return Pan(
             PanConfig(
-                num_classes=num_classes,
-                in_channels=in_channels,
+                **_sizes(config, num_classes, in_channels),
                 variant=variant,
                 depth=depth,
                 num_segments=config.num_segments or DEFAULT_SEGMENTS,
-                dropout=config.dropout,
-                width_multiplier=config.width_multiplier,
-                depth_multiplier=config.depth_multiplier,
             )
         )
 
