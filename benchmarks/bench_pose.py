@@ -110,15 +110,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="JSON file of the figures")
     parser.add_argument("--case", choices=list(CASES), action="append", help="only these")
     options = parser.parse_args(argv)
-    cv2.setNumThreads(1)
     cases = options.case or list(CASES)
-    if _MOVENET not in cases:
-        block_tensorflow_import()
     is_kept = options.output is not None and options.output.exists()
     report = json.loads(options.output.read_text()) if is_kept else {}
     todo = [case for case in cases if case not in report]
-    clips = read_clips(options.clips, options.frames) if todo else []
-    there, _ = run_in_turn({"there": search_always("onnx", PoseConfig())}, clips if todo else [])
+    clips: list[Clip] = []
+    there: list[PoseSequence] = []
+    if todo:
+        cv2.setNumThreads(1)
+        if _MOVENET not in todo:
+            block_tensorflow_import()
+        clips = read_clips(options.clips, options.frames)
+        poses, _ = run_in_turn({"there": search_always("onnx", PoseConfig())}, clips)
+        there = poses["there"]
     for case in todo:
         name, config = CASES[case]
         evaluation = PoseEvalOptions(
@@ -129,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ConfigError as error:
             sys.stderr.write(f"{case}: left out ({error})\n")
             continue
-        report[case] = {"scores": asdict(scores), **measure(name, config, clips, there["there"])}
+        report[case] = {"scores": asdict(scores), **measure(name, config, clips, there)}
         sys.stderr.write(f"{case}: {json.dumps(report[case])}\n")
         if options.output is not None:
             options.output.write_text(json.dumps(report, indent=1))

@@ -44,7 +44,7 @@ _DOUBT_FRAMES = 5  # search again so soon where somebody was lost or may be a pe
 class FollowConfig:
     """How often people are searched for and how they are followed."""
 
-    detect_every: int = 15
+    detect_every: int = 20
     """Search for people at least in every n-th frame; in others where the picture changes."""
     detect_after_change: float = 60.0
     """Search again when the changes from frame to frame add up to so many grey levels."""

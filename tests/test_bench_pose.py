@@ -1,11 +1,13 @@
 """The figures of benchmarks/bench_pose.py on poses whose figures are known."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.bench_pose import fill_gaps, tables
+from benchmarks.bench_pose import fill_gaps, main, tables
 from benchmarks.pose_figures import (
     box_tremble,
     differing_people,
@@ -17,6 +19,21 @@ from benchmarks.pose_ways import Clip, brute_force_squares, run_in_turn, smoothe
 from schemas.pose_sequence import PoseSequence, empty_pose_sequence
 
 SHAPE = np.random.default_rng(0).random((17, 2)) * 100
+FAST = {
+    "frames_per_cpu_second": 20.0,
+    "people_per_frame": 1.5,
+    "found": 0.5,
+    "right": 0.8,
+    "jitter_percent": 3.0,
+    "id_changes_per_1000_frames": 2.0,
+}
+FIGURES = {
+    "scores": {"ap": 0.1, "ap50": 0.2, "ar": 0.3, "images_per_cpu_second": 4.0},
+    "fast": FAST,
+    "slow": {**FAST, "frames_per_cpu_second": 8.0, "found": 0.25},
+    "smoothed_jitter_percent": 1.0,
+    "filled_people_per_frame": 0.05,
+}
 
 
 def walk(num_frames: int, *, step_px: float = 0.0) -> PoseSequence:
@@ -127,24 +144,17 @@ def test_every_way_gets_every_clip_in_turn() -> None:
     assert seconds.keys() == {"a", "b"}
 
 
+def test_figures_that_are_kept_are_printed_and_not_measured_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = tmp_path / "figures.json"
+    figures.write_text(json.dumps({"`mediapipe`": FIGURES}))
+    places = ("--annotations", "none.json", "--images", "none", "--clips", "none")
+    assert main([*places, "--output", str(figures), "--case", "`mediapipe`"]) == 0
+    assert capsys.readouterr().out == tables({"`mediapipe`": FIGURES})
+
+
 def test_the_tables_say_what_was_measured() -> None:
-    figures = {
-        "frames_per_cpu_second": 20.0,
-        "people_per_frame": 1.5,
-        "found": 0.5,
-        "right": 0.8,
-        "jitter_percent": 3.0,
-        "id_changes_per_1000_frames": 2.0,
-    }
-    report = {
-        "x": {
-            "scores": {"ap": 0.1, "ap50": 0.2, "ar": 0.3, "images_per_cpu_second": 4.0},
-            "fast": figures,
-            "slow": {**figures, "frames_per_cpu_second": 8.0, "found": 0.25},
-            "smoothed_jitter_percent": 1.0,
-            "filled_people_per_frame": 0.05,
-        }
-    }
-    text = tables(report)
+    text = tables({"x": FIGURES})
     assert "| x | 0.100 | 0.200 | 0.300 | 4.0 | 20.0 | 1.50 | 3.0 (1.0) | 2.0 | Apache" in text
     assert "| x | 2.50 | 1.50 (1.50) | 50.0 (25.0) | 80.0 (80.0) | 3.0 (3.0) |" in text
