@@ -55,7 +55,12 @@ class ShardReader(Protocol):
         ...
 
     def read(
-        self, index: int, *, streams: Collection[Stream], frames: Sequence[int] | None = None
+        self,
+        index: int,
+        *,
+        streams: Collection[Stream],
+        frames: Sequence[int] | None = None,
+        is_verified: bool = False,
     ) -> ClipRecord:
         """Return a record.
 
@@ -63,6 +68,8 @@ class ShardReader(Protocol):
             index: 0 to the number of records - 1; records are ordered by clip id.
             streams: Streams to read; the others are absent from the record.
             frames: Indices of the frames to read, in any order; None = all.
+            is_verified: The record has been read before, and its checksum need not be verified
+                again. Pages of Parquet are, as often as they are read.
 
         Raises:
             ShardError: If the shard has no such record or frame, or is damaged.
@@ -107,11 +114,17 @@ class TFRecordShardReader:
         return len(self._offsets)
 
     def read(
-        self, index: int, *, streams: Collection[Stream], frames: Sequence[int] | None = None
+        self,
+        index: int,
+        *,
+        streams: Collection[Stream],
+        frames: Sequence[int] | None = None,
+        is_verified: bool = False,
     ) -> ClipRecord:
         """Return a record; see `ShardReader.read`."""
         _check_index(index, len(self), self._path)
-        start, end = find_record(self._data, self._offsets[index], name=self._path.name)
+        offset, name = self._offsets[index], self._path.name
+        start, end = find_record(self._data, offset, name=name, is_verified=is_verified)
         return decode_part(self._data, Span(start, end), streams=streams, frames=frames)
 
 
@@ -148,7 +161,12 @@ class ParquetShardReader:
         return int(self._parquet.metadata.num_rows)
 
     def read(
-        self, index: int, *, streams: Collection[Stream], frames: Sequence[int] | None = None
+        self,
+        index: int,
+        *,
+        streams: Collection[Stream],
+        frames: Sequence[int] | None = None,
+        is_verified: bool = False,  # noqa: ARG002 - what is read of pages is verified
     ) -> ClipRecord:
         """Return a record; see `ShardReader.read`."""
         _check_index(index, len(self), self._path)

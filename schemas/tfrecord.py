@@ -63,13 +63,16 @@ def read_records(file: BinaryIO, *, name: str) -> Iterator[bytes]:
         index += 1
 
 
-def find_record(data: mmap, offset: int, *, name: str) -> tuple[int, int]:
+def find_record(
+    data: mmap, offset: int, *, name: str, is_verified: bool = False
+) -> tuple[int, int]:
     """Return where the data of a record start and end, with its checksums verified.
 
     Args:
         data: A whole file.
         offset: A place of `record_offsets`.
         name: Name of the file in error messages.
+        is_verified: The data have been verified before; they are not read again for that.
 
     Raises:
         ShardError: If a checksum is wrong or the file ends inside the record.
@@ -84,6 +87,8 @@ def find_record(data: mmap, offset: int, *, name: str) -> tuple[int, int]:
     tail = data[end : end + _CRC.size]
     if len(tail) < _CRC.size:
         raise ShardError(f"{place} must have {length} bytes, got {len(data) - start}")
+    if is_verified:
+        return start, end
     payload = np.frombuffer(data, np.uint8, count=length, offset=start)
     if _CRC.unpack(tail)[0] != masked_crc32c(payload):
         raise ShardError(f"{place} must have the stored checksum of its data, got another")

@@ -132,6 +132,7 @@ class ShardDataset(Dataset[ClipSample]):
         self._streams = _streams_of(self._modalities, self._view, run.config)
         self._render = self._view.render or PoseRenderConfig(**run.config["render"])
         self._readers: dict[int, ShardReader] = {}
+        self._is_verified = np.zeros(len(self._folder), np.bool_)  # by this process
 
     def __len__(self) -> int:
         """Return the number of samples: clips times views."""
@@ -255,8 +256,9 @@ class ShardDataset(Dataset[ClipSample]):
         return sample
 
     def __getstate__(self) -> dict[str, Any]:
-        """Open shards stay in their process."""
-        return {**self.__dict__, "_readers": {}}
+        """Open shards stay in their process, and what it has verified."""
+        is_verified = np.zeros_like(self._is_verified)
+        return {**self.__dict__, "_readers": {}, "_is_verified": is_verified}
 
     def _load(self, key: SampleKey, clip_id: str, arrays: dict[Modality, UInt8]) -> View:
         config, num_frames = self._view, int(self._folder.num_frames[key.clip])
@@ -316,7 +318,13 @@ class ShardDataset(Dataset[ClipSample]):
             if len(self._readers) >= _OPEN_SHARDS:
                 self._readers.pop(next(iter(self._readers)))
             reader = self._readers[shard] = open_shard(path)
-        record = reader.read(place, streams=self._streams, frames=frames)
+        record = reader.read(
+            place,
+            streams=self._streams,
+            frames=frames,
+            is_verified=bool(self._is_verified[index]),
+        )
+        self._is_verified[index] = True
         if record.clip_id != clip_id:
             raise ShardError(f"shard {shard} must hold {clip_id} at {place}, got {record.clip_id}")
         return record

@@ -1,5 +1,6 @@
 """Samples are what the records hold: same window, crop and mirror flag in every stream."""
 
+import copy
 import dataclasses
 import pickle
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import torch
 from perfnet import SampleKey, ShardDataset, ViewConfig, collate_clips, to_model_input
 from perfnet.data.augment import clip_rng, random_view
 from renderers.pose import PoseRenderConfig, render_pose_clip
+from schemas import shard_reader
 from schemas.clip_record import ClipRecord
 from schemas.errors import ConfigError, ShardError
 from schemas.pose_sequence import PoseSequence
@@ -274,6 +276,24 @@ def test_corrupt_record_is_an_error_or_named(
     assert len(batch["clip_id"]) == len(batch["rgb"]) == 10
     (text,) = batch["corrupt"]
     assert "must have the stored checksum" in text
+
+
+def test_process_verifies_the_checksum_of_a_record_once(
+    write_shards: Callable[..., Path], records: list[ClipRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, bool]] = []
+    find = shard_reader.find_record
+
+    def spy(data: Any, offset: int, *, name: str, is_verified: bool) -> tuple[int, int]:
+        asked.append((offset, is_verified))
+        return find(data, offset, name=name, is_verified=is_verified)
+
+    monkeypatch.setattr(shard_reader, "find_record", spy)
+    dataset = _dataset(write_shards(records[:2]), shard_format="tfrecord", modalities=("rgb",))
+    for clip in (0, 1, 1, 0):
+        dataset[clip]
+    copy.copy(dataset)[0]  # as another process gets it
+    assert [is_verified for _, is_verified in asked] == [False, False, True, True, False]
 
 
 def test_corrupt_sample_names_its_clip(

@@ -132,6 +132,19 @@ def test_damage_of_one_record_leaves_the_others_readable(shard: Path) -> None:
     assert reader.read(1, streams=["rgb"]).clip_id == "clip1"
 
 
+def test_only_a_tfrecord_that_was_verified_is_not_verified_again(shard: Path) -> None:
+    data = bytearray(shard.read_bytes())
+    data[data.index(b"rgb 7")] ^= 1
+    shard.write_bytes(data)
+    reader = open_shard(shard)
+    if shard.suffix == ".parquet":
+        with pytest.raises(ShardError, match="checksum"):
+            reader.read(4, streams=["rgb"], is_verified=True)
+    else:
+        record = reader.read(4, streams=["rgb"], is_verified=True)
+        assert bytes([ord("r") ^ 1]) + b"gb 7" in record.rgb[7]
+
+
 def test_file_cut_in_a_header_is_refused(records: list[ClipRecord], tmp_path: Path) -> None:
     path = tmp_path / KINDS[0]
     path.write_bytes(frame_record(encode_sequence_example(records[0])) + b"\x01\x02")
