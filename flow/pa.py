@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from tokenize import TokenError
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +36,11 @@ and its next, float32 [T - 1, H, W]."""
 WEIGHTS_SHAPE = (8, 3, 7, 7)
 """Filters, RGB, rows, columns."""
 
+_UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, TokenError, BadZipFile)
+"""What numpy raises for files that are none of its own or damaged."""
+
 _SIGMA_PX = 1.2
+_LEAST_BOUND, _MOST_BOUND = 1e-6, 1e6
 _MAX_CODE = 255.0
 _LUMA = np.array([0.299, 0.587, 0.114])  # BT.601, as JPEG
 _COLORS = np.stack(
@@ -58,8 +64,10 @@ class PaConfig:
     0 to 1; by default a fixed bank of filters."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.bound < np.inf:
-            raise ConfigError(f"pa.bound must be > 0 and finite, got {self.bound}")
+        if not _LEAST_BOUND <= self.bound <= _MOST_BOUND:
+            raise ConfigError(
+                f"pa.bound must be {_LEAST_BOUND} to {_MOST_BOUND:g}, got {self.bound}"
+            )
 
 
 def persistence_of_appearance(frames: RgbFrames, *, weights: Float32 | None = None) -> Float32:
@@ -124,8 +132,9 @@ def read_pa_weights(path: Path) -> Float32:
     """
     rule = "pa.weights must be a .npy file of float32 [8, 3, 7, 7]"
     try:
-        weights = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            weights = np.load(file, allow_pickle=False)
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{rule}, got {path}: {reason}") from error
     if not isinstance(weights, np.ndarray):

@@ -60,7 +60,7 @@ class ClipRun:
         if config.pose.fill_gaps:
             most_people = config.pose.most_people(config.pose_backend)
             self._filler = GapFiller(most_frames=config.pose.fill_gaps, most_people=most_people)
-        self._waiting: npt.NDArray[np.uint8] | None = None  # frames whose gaps may be filled
+        self._waiting: list[npt.NDArray[np.uint8]] = []  # frames whose gaps may be filled
         self._last_gray: npt.NDArray[np.uint8] | None = None
         self._last_rgb: npt.NDArray[np.uint8] | None = None
         self.times = FrameTimes()
@@ -176,7 +176,7 @@ class ClipRun:
         """Complete flow, PA and poses, and add the streams that are taken over."""
         self._finish_flow()
         self._finish_pa()
-        if self._filler is not None and self._waiting is not None:
+        if self._filler is not None:
             self._keep_poses(self._waiting, self._filler.finish())
         if self._kept is None:
             return
@@ -235,11 +235,11 @@ class ClipRun:
             self.images.extend("pa", [encode_jpeg(code, quality=quality)])
 
     def _add_poses(self, window: list[DecodedFrame], estimator: ClipPoseEstimator | None) -> None:
-        frames = np.stack([frame.rgb for frame in window])
+        frames = [frame.rgb for frame in window]
         if estimator is not None:
             indices = np.array([frame.source_index for frame in window], np.int64)
             with self._timed("pose"):
-                poses = estimator.estimate(frames, indices)
+                poses = estimator.estimate(np.stack(frames), indices)
                 if self._filler is not None:
                     poses = self._filler.add(poses, indices)
                     frames = self._hold_back(frames, poses.num_frames)
@@ -250,17 +250,20 @@ class ClipRun:
             raise RuntimeError("poses must be estimated or taken over")
         self._keep_poses(frames, poses)
 
-    def _hold_back(self, frames: npt.NDArray[np.uint8], num_ready: int) -> npt.NDArray[np.uint8]:
-        """The first frames that wait or have come; the rest waits on."""
-        if self._waiting is not None:
-            frames = np.concatenate((self._waiting, frames))
-        self._waiting = frames[num_ready:].copy()
+    def _hold_back(
+        self, frames: list[npt.NDArray[np.uint8]], num_ready: int
+    ) -> list[npt.NDArray[np.uint8]]:
+        """The first frames that wait or have come; the rest waits on, if it will be drawn on."""
+        if "pose_overlay" not in self._todo:
+            return []
+        frames = self._waiting + frames
+        self._waiting = frames[num_ready:]
         return frames[:num_ready]
 
-    def _keep_poses(self, frames: npt.NDArray[np.uint8], poses: PoseSequence) -> None:
+    def _keep_poses(self, frames: list[npt.NDArray[np.uint8]], poses: PoseSequence) -> None:
         self._poses.append(poses)
-        if "pose_overlay" in self._todo:
-            self._add_overlay(frames, poses)
+        if "pose_overlay" in self._todo and frames:
+            self._add_overlay(np.stack(frames), poses)
 
     def _add_overlay(self, frames: npt.NDArray[np.uint8], poses: PoseSequence) -> None:
         with self._timed("render"):

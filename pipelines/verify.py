@@ -121,6 +121,8 @@ def _shared_digest(record: ClipRecord) -> str:
     digest.update(repr([getattr(record, name) for name in names]).encode("utf-8"))
     for stamps in (record.timestamps_us, record.source_indices, record.source_timestamps_us):
         digest.update(stamps.tobytes())
+    if record.pa:
+        digest.update(np.float32(record.pa_bound).tobytes())
     for jpeg in (*record.rgb, *record.pose_overlay, *record.pa):
         digest.update(jpeg)
     if record.poses is not None:

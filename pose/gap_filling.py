@@ -6,7 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pose.estimator import FramePoses, TrackedPoses, merge_frame_poses, stack_frames
+from pose.oks import box_iou_matrix
 from schemas.pose_sequence import PoseSequence
+
+_SAME_PLACE_IOU = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +28,8 @@ class GapFiller:
 
     A person who comes back with its id moves evenly, in source frames, from the pose before the gap
     to the one after it. A keypoint is as sure as at the less sure end, and not detected if it is
-    not at both. The score of the box is 0: nobody was found there (`PoseSequence.is_filled`).
+    not at both. The score of the box is 0: nobody was found there (`PoseSequence.is_filled`). Where
+    somebody else was found in the same place, nobody is filled in.
 
     Args:
         most_frames: Fill gaps of up to so many frames. >= 1.
@@ -76,8 +80,9 @@ class GapFiller:
         for frame in range(before.frame + 1, after.frame):
             place = frame - self._num_given
             there = self._waiting[place]
-            if there.poses.num_people < self._most_people:
-                pose = _pose_between(before, after, self._indices[place])
+            pose = _pose_between(before, after, self._indices[place])
+            is_taken = (box_iou_matrix(pose.boxes, there.poses.boxes) >= _SAME_PLACE_IOU).any()
+            if there.poses.num_people < self._most_people and not is_taken:
                 self._waiting[place] = TrackedPoses(
                     poses=merge_frame_poses([there.poses, pose]),
                     track_ids=np.append(there.track_ids, np.int32(track)),

@@ -13,6 +13,7 @@ from pose.landmarks import poses_with_boxes
 from schemas.errors import ConfigError
 from schemas.skeleton import NUM_KEYPOINTS
 
+_LEAST_SCORE = 1e-6  # of a box; 0 is that of people who are filled in
 _UNBOUNDED_PX = 2**20  # boxes are clipped later, when the size of the video is known
 
 
@@ -181,7 +182,7 @@ def _person(entry: Mapping[str, Any]) -> FramePoses:
         keypoints=poses.keypoints,
         scores=poses.scores,
         boxes=box[None],
-        box_scores=np.clip(np.array([score], np.float32), 0, 1),
+        box_scores=np.clip(np.array([score], np.float32), _LEAST_SCORE, 1),
     )
 
 

@@ -33,7 +33,8 @@ class PoseConfig:
     """Most people per frame, the best ones, whatever the back end; its own limit if not given."""
     fill_gaps: int = 0
     """Fill gaps of up to so many frames in which somebody is lost who is found again, with the
-    poses between (and score 0 for the box); 0 to 64."""
+    poses between (and score 0 for the box); 0 to 64. Longer ones than `tracker.max_missed_frames`
+    of the back end (8) are never filled: who comes back later has a new id."""
     smooth: bool = False
     """Smooth keypoints over time (One-Euro filter), so that they do not tremble."""
     one_euro: OneEuroConfig = field(default_factory=OneEuroConfig)

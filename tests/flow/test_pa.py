@@ -1,5 +1,6 @@
 """Persistence of appearance against a written-out convolution, known answers, settings."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -232,11 +233,18 @@ def test_file_of_other_weights_is_refused(tmp_path: Path, content: Any, message:
         read_pa_weights(tmp_path / "w.npy")
 
 
+DAMAGED = (
+    ("cut", b"\x93NUMPY\x01"),
+    ("cut_archive", b"PK\x03\x04garbage"),
+    ("header", b"\x93NUMPY\x01\x00\x10\x00{'descr': ((((    "),
+)
+
+
 def test_other_file_is_refused(tmp_path: Path) -> None:
     rule = r"^pa\.weights must be a \.npy file of float32 \[8, 3, 7, 7\], got "
     with pytest.raises(ConfigError, match=rf"{rule}.*gone\.npy: .*No such file"):
         read_pa_weights(tmp_path / "gone.npy")
-    for name, content in (("empty", b""), ("text", b"hello"), ("cut", b"\x93NUMPY\x01")):
+    for name, content in (("empty", b""), ("text", b"hello"), *DAMAGED):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ConfigError, match=rf"{rule}.*{name}: ") as caught:
             read_pa_weights(tmp_path / name)
@@ -248,5 +256,7 @@ def test_other_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bound", [0.0, -1.0, float("nan"), float("inf")])
 def test_bound_must_be_positive_and_finite(bound: float) -> None:
-    with pytest.raises(ConfigError, match=rf"^pa\.bound must be > 0 and finite, got {bound}$"):
+    with pytest.raises(
+        ConfigError, match=rf"^pa\.bound must be 1e-06 to 1e\+06, got {re.escape(str(bound))}$"
+    ):
         PaConfig(bound=bound)

@@ -167,4 +167,4 @@ def test_weights_that_cannot_be_used_are_one_line(
     assert "with float64 [8, 3, 7, 7]" in printed
     assert "Traceback" not in printed
     assert main(build_arguments(tmp_path / "out", "--pa.bound", "0")) == 2
-    assert "pa.bound must be > 0 and finite, got 0.0" in capsys.readouterr().err
+    assert "pa.bound must be 1e-06 to 1e+06, got 0.0" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 """A clip's record in this process: windows, alignment, strictness, determinism."""
 
 import json
+from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from pipelines import clip_run
 from pipelines.clip_facts import measure_clip
 from pipelines.config import BuildConfig
+from pipelines.image_spool import ImageSpool
 from pipelines.plan import ClipTask
 from pipelines.process_clip import ClipProcessor, ProcessedClip
 from pose.backends import PoseConfig
@@ -101,6 +104,19 @@ def test_filled_people_are_stored_with_a_flag_and_drawn(
         assert other.record.pose_overlay != record.pose_overlay
         assert other.record.poses is not None
         assert not other.record.poses.is_filled.any()
+
+
+def test_frames_that_nothing_is_drawn_on_do_not_wait(tmp_path: Path) -> None:
+    config = BuildConfig(
+        dataset="folder", videos="v", split="s", output="o", pose_storage="keypoints",
+        pose=PoseConfig(fill_gaps=9),
+    )  # fmt: skip
+    frames = [np.zeros((4, 4, 3), np.uint8)] * 5
+    for storage, waiting in (("keypoints", 0), ("both", 3)):
+        with closing(ImageSpool(tmp_path / storage)) as images:
+            run = clip_run.ClipRun(replace(config, pose_storage=storage), None, images)
+            run._hold_back(frames, 2)
+            assert len(run._waiting) == waiting
 
 
 def test_filled_people_count_but_not_in_the_mean_score() -> None:

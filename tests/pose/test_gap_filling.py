@@ -107,6 +107,17 @@ def test_a_keypoint_is_as_sure_as_at_the_less_sure_end() -> None:
     assert filled.scores[5, 0, [3, 2, 1]].tolist() == pytest.approx([0.2, 0, 0.8])
 
 
+def test_nobody_is_filled_in_where_somebody_was_found() -> None:
+    whole, poses = walkers((1, set())), walkers((1, {7, 8, 9, 10}))
+    for t in (8, 9):  # the same person under another id
+        for name in ARRAYS:
+            getattr(poses, name)[t] = getattr(whole, name)[t]
+        poses.track_ids[t] = 5
+    filled = fill(poses)
+    assert filled.num_people.tolist() == [1] * 20
+    assert filled.track_ids[6:12, 0].tolist() == [1, 1, 5, 5, 1, 1]
+
+
 def test_nobody_is_filled_into_a_full_frame() -> None:
     poses = walkers((0, set()), (1, {7}), (2, set()))
     assert fill(poses, most_people=3).is_filled.sum() == 1

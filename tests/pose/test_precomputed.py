@@ -198,6 +198,8 @@ def test_an_mmpose_video_document_counts_frames_from_one(tmp_path: Path) -> None
     assert sequence.num_people.tolist() == [0, 1, 1]
     np.testing.assert_allclose(sequence.boxes[1, 0], [3.75, 4.25, 19.75, 20.25])
     assert sequence.box_scores[1, 0] == pytest.approx(0.6)
+    instance["bbox_score"] = 0  # that is found all the same, and not filled in
+    assert not estimate(backend(tmp_path / "video.json", document), 1).is_filled.any()
 
 
 def test_windows_of_a_json_clip_equal_one_window(tmp_path: Path) -> None:
