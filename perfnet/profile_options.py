@@ -22,9 +22,10 @@ class ProfileOptions:
     """Number of logits."""
     input: tuple[int, int, int] | None = None
     """Frames, height and width of a clip; None = as the network's paper tests: 250x256x256, of pan
-    8 segments of 4 frames of 224x224 (pan_rgb of 1 frame, pan_en of 256x256)."""
+    8 segments of 4 frames of 224x224 (pan_rgb of 1 frame, pan_en of 256x256), of eco_lite and
+    pas_net 16x224x224."""
     in_channels: int = 3
-    """3 for frames, 2 for flow."""
+    """3 for frames, 2 for flow, 1 for persistence of appearance."""
     width_multiplier: float = 1.0
     """Scales the channels."""
     depth_multiplier: float = 1.0

@@ -11,6 +11,7 @@ from perfnet.data.augment import ViewConfig
 from perfnet.data.shard_dataset import OnCorrupt
 from perfnet.evaluation.evaluate import EvalConfig
 from perfnet.model_view import check_view
+from perfnet.models.registry import ModelConfig, sampling_of
 from perfnet.training.checkpoint import Checkpoint, ModelCard, load_checkpoint, restore_model
 from renderers.pose import PoseRenderConfig
 from schemas.errors import ConfigError
@@ -100,9 +101,27 @@ def choose_view(network: Network, options: LookOptions) -> ViewConfig:
     size = options.input or VIEW_SIZES.get(options.view)
     view = replace(network.view, num_views=options.num_views)
     if size is not None:
-        view = replace(view, num_frames=size[0], height=size[1], width=size[2])
+        view = _with_size(view, size, network.card.model)
     check_view(network.card.model, view, name="input")
     return view
+
+
+def _with_size(view: ViewConfig, size: tuple[int, int, int], model: ModelConfig) -> ViewConfig:
+    """The view in a size; one frame of each segment stays one, unless segments are the network's.
+
+    Raises:
+        ConfigError: If the frames cannot be spread over the segments.
+    """
+    num_frames, height, width = size
+    segments = view.num_segments
+    if segments == view.num_frames and sampling_of(model) is None:
+        segments = num_frames
+    if segments is not None and num_frames % segments:
+        raise ConfigError(
+            f"input must have a number of frames that is a multiple of the {segments} segments of "
+            f"the training run, got {num_frames}; say --input {view.num_frames} {height} {width}"
+        )
+    return replace(view, num_frames=num_frames, num_segments=segments, height=height, width=width)
 
 
 def _view_of(checkpoint: Checkpoint) -> ViewConfig:

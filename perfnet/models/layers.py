@@ -66,6 +66,10 @@ class Conv3d(nn.Conv3d):
         """[b, in, t, h, w] -> [b, out, t / stride, h / stride, w / stride]."""
         if self._is_tf_same:
             x_bcthw = pad_tf_same(x_bcthw, self.kernel_size, self.stride)
+        if self.kernel_size[0] > 1 and x_bcthw.shape[2] == 2 and x_bcthw.device.type == "cpu":
+            # With AVX-512, torch 2.13 gives such weights gradients of random bits in bfloat16.
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x_bcthw.float())
         return super().forward(x_bcthw)
 
 
@@ -119,7 +123,7 @@ class NetworkConfig:
 
     num_classes: int
     in_channels: int = 3
-    """3 for frames, 2 for flow."""
+    """3 for frames, 2 for flow, 1 for persistence of appearance."""
     dropout: float = 0.2
     """Before the last layer."""
     width_multiplier: float = 1.0

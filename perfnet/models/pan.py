@@ -72,7 +72,7 @@ class PanConfig(NetworkConfig):
         if self.variant != "rgb" and self.in_channels != 3:
             raise ConfigError(
                 f"pan_{self.variant} must look at a stream of 3 channels (rgb or pose), got "
-                f"{self.in_channels}; of the PAN networks only pan_rgb takes flow"
+                f"{self.in_channels}; of the PAN networks only pan_rgb takes others"
             )
 
 

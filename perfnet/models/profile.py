@@ -5,7 +5,8 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from perfnet.models.registry import ModelConfig, check_input, make_model
+from perfnet.models.registry import ModelConfig, check_input, make_model, sampling_of
+from schemas.errors import ConfigError
 
 
 class ModelProfile(NamedTuple):
@@ -25,7 +26,7 @@ def profile_model(
         config: Which.
         num_classes: Number of logits.
         input_thw: Frames, height and width of the clip.
-        in_channels: 3 for frames, 2 for flow.
+        in_channels: 3 for frames, 2 for flow, 1 for persistence of appearance.
 
     Raises:
         ConfigError: If the network cannot take such clips.
@@ -34,9 +35,26 @@ def profile_model(
         PERF-Net counts a multiply-add as 2 FLOP; others call a multiply-add one FLOP.
     """
     check_input(config.name, input_thw, option="input")
+    _check_frames(config, input_thw)
     with torch.device("meta"):
         model = make_model(config, num_classes=num_classes, in_channels=in_channels).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model(torch.empty(1, in_channels, *input_thw))
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     return ModelProfile(num_parameters, counter.get_total_flops())
+
+
+def _check_frames(config: ModelConfig, input_thw: tuple[int, int, int]) -> None:
+    """Raise ConfigError unless a network that sees segments can split the frames into them."""
+    sampling = sampling_of(config)
+    if sampling is None:
+        return
+    num_frames, height, width = input_thw
+    segments, each = sampling
+    if num_frames == segments * (each or max(1, num_frames // segments)):
+        return
+    fitting = segments * (each or 1)
+    raise ConfigError(
+        f"input must have {fitting} frames for {config.name}, {each or 1} of each of {segments} "
+        f"segments, got {num_frames}; say --input {fitting} {height} {width}"
+    )

@@ -85,7 +85,8 @@ def _shape_of(config: ModelConfig) -> dict[str, Any]:
         fusion.pop("freeze_body")
         values |= {f"pas_net.{name}": value for name, value in fusion.items()}
     defaults = _ENTRIES[config.name].defaults
-    values.update({name: values[name] or default for name, default in defaults.items()})
+    given = {name: values[name] for name in defaults if values[name] is not None}
+    values.update({**defaults, **given})
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -117,6 +118,8 @@ class _Entry(NamedTuple):
     """What it can look at."""
     multiples_thw: tuple[int, int, int] = (1, 1, 1)
     """What frames, height and width must be multiples of."""
+    least_side: int = 1
+    """Least height and width."""
     grows_from: ModelName | None = None
     """A network whose weights are a part of this one's."""
 
@@ -175,12 +178,13 @@ _FRAMES: tuple[Modality, ...] = ("rgb", "pose")
 
 def _pan_entry(variant: PanVariant, depth: ResNetDepth) -> _Entry:
     def make(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Module:
+        segments = config.num_segments
         return Pan(
             PanConfig(
                 **_sizes(config, num_classes, in_channels),
                 variant=variant,
                 depth=depth,
-                num_segments=config.num_segments or DEFAULT_SEGMENTS,
+                num_segments=DEFAULT_SEGMENTS if segments is None else segments,
             )
         )
 
@@ -225,6 +229,7 @@ _ENTRIES: dict[ModelName, _Entry] = {
         paper_thw=(16, 224, 224),
         streams=_FRAMES,
         multiples_thw=(FRAME_MULTIPLE, 2, 2),
+        least_side=8,
         grows_from="eco_lite",
     ),
 }
@@ -236,7 +241,7 @@ def make_model(config: ModelConfig, *, num_classes: int, in_channels: int = 3) -
     Args:
         config: Which.
         num_classes: Number of logits.
-        in_channels: 3 for frames, 2 for flow.
+        in_channels: 3 for frames, 2 for flow, 1 for persistence of appearance.
     """
     return _ENTRIES[config.name].make(config, num_classes, in_channels)
 
@@ -256,7 +261,9 @@ def sampling_of(config: ModelConfig) -> Sampling | None:
     entry = _ENTRIES[config.name]
     if "num_segments" not in entry.defaults:
         return None
-    return Sampling(config.num_segments or entry.defaults["num_segments"], entry.frames_per_segment)
+    segments = config.num_segments
+    default: int = entry.defaults["num_segments"]
+    return Sampling(default if segments is None else segments, entry.frames_per_segment)
 
 
 def check_input(name: ModelName, input_thw: tuple[int, int, int], *, option: str) -> None:
@@ -274,6 +281,12 @@ def check_input(name: ModelName, input_thw: tuple[int, int, int], *, option: str
                 f"{option} must have a {axis} that is a multiple of {multiple} for {name}, got "
                 f"{size}"
             )
+    least = _ENTRIES[name].least_side
+    if min(input_thw[1:]) < least:
+        raise ConfigError(
+            f"{option} must have a height and width >= {least} for {name}, got "
+            f"{input_thw[1]} x {input_thw[2]}"
+        )
 
 
 def check_stream(name: ModelName, modality: Modality) -> None:

@@ -96,6 +96,7 @@ class Teachers:
         self.models: list[nn.Module] = []
         self.cards: list[ModelCard] = []
         self.fingerprints: list[str] = []
+        self.segments: list[int | None] = []
         for path in paths:
             checkpoint = load_checkpoint(path)
             if checkpoint.card.labels != labels:
@@ -109,6 +110,8 @@ class Teachers:
             self.models.append(model)
             self.cards.append(checkpoint.card)
             self.fingerprints.append(checkpoint.fingerprint())
+            trained = checkpoint.training.get("config", {}).get("view", {})
+            self.segments.append(trained.get("num_segments"))
 
     @property
     def modalities(self) -> tuple[Modality, ...]:

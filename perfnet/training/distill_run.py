@@ -1,5 +1,6 @@
 """Distil teachers into a student: the ordinary training loop with another objective."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from perfnet.training.config import FitConfig
 from perfnet.training.distill import Distillation, DistillConfig, Teachers
 from perfnet.training.fit import fit
 from perfnet.training.teacher_cache import TeacherCache
+
+LOGGER = logging.getLogger("perfnet_train")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +66,8 @@ def make_distillation(config: DistillRunConfig) -> Distillation:
     )
     for card in teachers.cards:
         check_view(card.model, config.fit.view, name="view")
+    if state.is_main_process:
+        _warn_of_other_segments(config, teachers)
     if config.distill.cache is None:
         return Distillation(config.distill, teachers)
     key = {
@@ -75,6 +80,19 @@ def make_distillation(config: DistillRunConfig) -> Distillation:
     cache = TeacherCache(config.distill.cache, key)
     is_full = cache.has(_clips_and_epochs(config.fit, dataset, state.num_processes))
     return Distillation(config.distill, teachers, cache=cache, is_cache_full=is_full)
+
+
+def _warn_of_other_segments(config: DistillRunConfig, teachers: Teachers) -> None:
+    """Say which teachers see other frames than those that they have learned from."""
+    own = config.fit.view.num_segments
+    for path, segments in zip(config.distill.teachers, teachers.segments, strict=True):
+        if segments != own:
+            text = "teacher %s was trained on %s and looks at %s here; see --view.num-segments"
+            LOGGER.warning(text, path, _describe_segments(segments), _describe_segments(own))
+
+
+def _describe_segments(segments: int | None) -> str:
+    return "consecutive frames" if segments is None else f"{segments} segments"
 
 
 def _clips_and_epochs(

@@ -52,6 +52,6 @@ def _rate_factor(model: nn.Module, name: str) -> float:
     if not hasattr(model, "rate_factor"):
         raise ConfigError(
             "optimizer.per_group must be off for a network without learning rates for groups of "
-            f"weights, got {type(model).__name__}"
+            f"weights, got {type(model).__name__}; say --optimizer.no-per-group"
         )
     return float(cast("Any", model).rate_factor(name))

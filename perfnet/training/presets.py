@@ -3,9 +3,10 @@
 A recipe counts clips of a step over all processes and forward passes; `fit_config` splits them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from perfnet.data.augment import ViewConfig
 from perfnet.data.shard_folder import open_shard_folder
@@ -218,14 +219,20 @@ def fit_config(
     recipe = RECIPES[preset]
     batch_size = _clips_of_a_pass(preset, batch_size, num_processes)
     model, modality, schedule = recipe.model, recipe.modality, recipe.schedule
+    view, eval_view = recipe.view, recipe.eval_view
     if recipe.needs_init:
         start = load_start(init, init_weights)
         if start is None:
             raise ConfigError(
                 f"init must name a checkpoint for {preset}, got none; say --init or --init-weights"
             )
+        modality = start.card.modality
         if not recipe.keeps_model:
-            model, modality = start.card.model, start.card.modality
+            model = start.card.model
+            view, eval_view = (
+                _sampled_as(each, start.training.get("config", {}).get(name, {}))
+                for name, each in (("view", view), ("eval_view", eval_view))
+            )
     if recipe.epochs is not None:
         schedule = _in_steps(recipe, recipe.epochs, num_clips=len(open_shard_folder(shards)))
     return FitConfig(
@@ -239,11 +246,18 @@ def fit_config(
         precision=recipe.precision,
         modality=modality,
         model=model,
-        view=recipe.view,
-        eval_view=recipe.eval_view,
+        view=view,
+        eval_view=eval_view,
         schedule=schedule,
         optimizer=recipe.optimizer,
     )
+
+
+def _sampled_as(view: ViewConfig, given: Mapping[str, Any]) -> ViewConfig:
+    """The view with the segments of another one, as checkpoints keep it, if it has any."""
+    if given.get("num_segments") is None:
+        return view
+    return replace(view, num_frames=given["num_frames"], num_segments=given["num_segments"])
 
 
 def _in_steps(recipe: Recipe, epochs: int, *, num_clips: int) -> ScheduleConfig:

@@ -133,7 +133,10 @@ def test_without_groups_all_weights_have_one_rate() -> None:
 
 
 def test_network_without_groups_is_refused(shards: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"optimizer.per_group must be off .* got R3D$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"optimizer.per_group must be off .* got R3D; say --optimizer.no-per-group$",
+    ):
         fit(tiny_fit(shards, tmp_path, optimizer=PER_GROUP))
 
 
@@ -267,7 +270,7 @@ def test_evaluation_keeps_the_segments_of_a_network(
         r" say --input 8 40 40",
     ):
         evaluate(EvaluateConfig(checkpoint=(runs["lite"],), input=(16, 40, 40), **looks))
-    with pytest.raises(ConfigError, match=r"multiple of view.num_segments \(2\), got 5"):
+    with pytest.raises(ConfigError, match="multiple of the 2 segments of the training run, got 5"):
         evaluate(EvaluateConfig(checkpoint=(runs["lite"],), input=(5, 40, 40), **looks))
     evaluate(EvaluateConfig(checkpoint=(runs["rgb"],), input=(16, 40, 40), **looks))
 
@@ -351,4 +354,4 @@ def test_profile_of_pan_needs_no_more_than_its_name(capsys: pytest.CaptureFixtur
         "gmac 35.53",
     ]
     assert main(["profile", "pan_lite_r50", "--in-channels", "2"]) == 2
-    assert "only pan_rgb takes flow" in capsys.readouterr().err
+    assert "only pan_rgb takes others" in capsys.readouterr().err
