@@ -5,13 +5,15 @@ python -m benchmarks.bench_scale workers --output workers.json   one worker agai
 
 `rows` fits a line through the seconds and the peak of memory (Linux: of the coordinator, which
 does all of it) over the number of rows. `workers` alternates runs of one worker and of two on the
-same clips; the time of a run with one clip, which is the start of the program, is taken off.
+same clips. Every shard has as many clips: local workers share the shards out before they begin. The
+time of a run with a third of the clips, in which all processes start, is taken off.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -19,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.portrait_clips import copy_clips, write_clips
+from benchmarks.portrait_clips import write_clips
 from benchmarks.process_tree import Cost, adopt_left_processes, run_to_the_end
+from schemas.shards import MIN_SHARDS, shard_of
 
 ROWS_PER_SHARD = 100
 
@@ -55,21 +58,21 @@ def measure_workers(num_clips: int, num_seconds: float, rounds: int) -> dict[str
     """Return clips per second of two workers over one, and CPU time per clip likewise.
 
     Args:
-        num_clips: Clips of a run.
+        num_clips: Clips of a run, a multiple of 48: 16 shards, and a third of it.
         num_seconds: Length of a clip.
         rounds: Number of runs of each kind.
     """
     costs: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     with TemporaryDirectory() as name:
         folder = Path(name)
-        write_clips(folder / "all", num_clips=num_clips, num_seconds=num_seconds)
-        copy_clips(folder / "all" / "person", folder / "one", num_clips=1)
+        for part, divisor in (("few", 3), ("all", 1)):
+            write_even_clips(folder / part, num_clips // divisor, num_seconds)
         for index in range(rounds):
             for workers in (1, 2):
                 done = folder / f"{index}-{workers}"
-                one = _build(folder / "one", Path(f"{done}-one"), workers)
+                few = _build(folder / "few", Path(f"{done}-few"), workers)
                 every = _build(folder / "all", Path(f"{done}-all"), workers)
-                costs[workers].append((every.wall - one.wall, every.total - one.total))
+                costs[workers].append((every.wall - few.wall, every.total - few.total))
     pairs = list(zip(costs[1], costs[2], strict=True))
     return {
         "num_clips": num_clips,
@@ -79,9 +82,33 @@ def measure_workers(num_clips: int, num_seconds: float, rounds: int) -> dict[str
     }
 
 
+def write_even_clips(folder: Path, num_clips: int, num_seconds: float) -> None:
+    """Write copies of one clip under names by which every shard gets as many of them."""
+    (first, *others) = write_clips(folder, num_clips=num_clips, num_seconds=num_seconds)
+    paths = iter((*others, first))
+    places = dict.fromkeys(range(MIN_SHARDS), num_clips // MIN_SHARDS)
+    for number in count():
+        shard = shard_of(f"person/even{number}", MIN_SHARDS)
+        if places[shard]:
+            places[shard] -= 1
+            next(paths).rename(folder / "person" / f"even{number}.mp4")
+        if not any(places.values()):
+            return
+
+
 def _build(videos: Path, output: Path, workers: int) -> Cost:
     options = ["--dataset", "folder", "--videos", str(videos), "--split", "all"]
-    options += ["--modalities", "rgb", "flow", "--output", str(output), "--workers", str(workers)]
+    options += [
+        "--num-shards",
+        str(MIN_SHARDS),
+        "--modalities",
+        "rgb",
+        "flow",
+        "--output",
+        str(output),
+        "--workers",
+        str(workers),
+    ]
     return run_to_the_end(["pipelines", "build", *options])[0]
 
 
@@ -90,8 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("what", choices=["rows", "workers"])
     parser.add_argument("--sizes", type=int, nargs="+", default=[25_000, 50_000, 75_000, 100_000])
-    parser.add_argument("--num-clips", type=int, default=24)
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip")
+    parser.add_argument("--num-clips", type=int, default=48)
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a clip")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path, help="file for the result")
     options = parser.parse_args(argv)
