@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from benchmarks import bench_recovery
 from benchmarks.bench_memory import measure_build, summarise
 from benchmarks.bench_pipeline import Round, core_days
 from benchmarks.bench_pipeline import summarise as summarise_cost
+from benchmarks.bench_scale import write_even_clips
 from benchmarks.portrait_clips import FPS, write_clips, write_large_clip
 from benchmarks.process_tree import Cost
+from schemas.shards import MIN_SHARDS, shard_of
 from video.decode import DecodeConfig, open_clip
 
 QUICK = ["--flow-engine", "dis", "--modalities", "rgb", "flow", "--decode.short-side", "48"]
@@ -111,3 +114,10 @@ def test_plan_benchmark_compares_every_figure(video_set: Path) -> None:
     assert ratios.keys() == {"frames", "bytes", "cpu_time", "wall_time", "failed"}
     assert ratios["frames"] == ratios["failed"] == 1.0
     assert all(ratio > 0 for ratio in ratios.values())
+
+
+def test_every_shard_of_the_scale_benchmark_has_as_many_clips(tmp_path: Path) -> None:
+    write_even_clips(tmp_path, 2 * MIN_SHARDS, 0.04)
+    names = [path.stem for path in (tmp_path / "person").iterdir()]
+    shards = Counter(shard_of(f"person/{name}", MIN_SHARDS) for name in names)
+    assert shards == dict.fromkeys(range(MIN_SHARDS), 2)
