@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import ConfigError
+from video.write import REPEATABLE_X264
 
 WIDTH_PX = 340
 HEIGHT_PX = 256
@@ -50,8 +51,8 @@ def make_demo_video(path: Path, *, num_seconds: float = 2.0, fps: int | Fraction
     portrait = _load_portrait()
     num_frames = max(1, round(num_seconds * fps))
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        # One thread: x264 with several gives other bytes on another number of cores.
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "20", "threads": "1"})
+        options = {"crf": "20", **REPEATABLE_X264}
+        stream = container.add_stream("libx264", rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
         for index in range(num_frames):
             frame = _view(portrait, seconds=float(index / Fraction(fps)))

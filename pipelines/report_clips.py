@@ -20,6 +20,7 @@ from schemas.clip_record import ClipRecord
 from schemas.ledger import LedgerRow
 from schemas.pose_sequence import PoseSequence
 from video.jpeg import decode_jpeg
+from video.write import REPEATABLE_X264
 
 EXCERPT_SECONDS = 2.5
 """Length of a film, from the middle of its clip."""
@@ -170,9 +171,8 @@ def _encode(panels: list[list[UInt8]], size: tuple[int, int], fps: int) -> str:
     """MP4 of the panels side by side, base64; the same bytes on every run."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        # One thread: x264 with several gives other bytes on another number of cores. A key frame
-        # every half second makes the slider of the page quick.
-        options = {"crf": "24", "threads": "1", "g": str(max(1, fps // 2))}
+        # A key frame every half second makes the slider of the page quick.
+        options = {"crf": "24", "g": str(max(1, fps // 2)), **REPEATABLE_X264}
         stream = container.add_stream("libx264", rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = size[0] * len(panels), size[1], "yuv420p"
         for pictures in zip(*panels, strict=True):

@@ -19,6 +19,10 @@ from schemas.errors import ConfigError
 UInt8 = npt.NDArray[np.uint8]
 
 VIDEO_SUFFIX = ".mp4"
+REPEATABLE_X264 = {"threads": "1", "x264-params": "asm=avx2"}
+"""Options with which x264 gives the same bytes on every run: with several threads they depend on
+the number of cores, and with AVX-512 on what lay in memory before."""
+
 _ENCODER = "libx264"
 _BT709 = 1  # FFmpeg's number of the primaries and the transfer of HD video
 _SETTINGS = {"crf": "18", "preset": "veryfast"}

@@ -5,6 +5,7 @@ import itertools
 import subprocess
 import sys
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 
 import av
@@ -57,8 +58,10 @@ def test_motion_is_between_half_a_pixel_and_four_per_frame(
 
 
 def test_same_bytes_on_every_run(video: Path, tmp_path: Path) -> None:
-    make_demo_video(tmp_path / "again.mp4", num_seconds=0.5)
-    assert (tmp_path / "again.mp4").read_bytes() == video.read_bytes()
+    for _ in range(5):
+        make_demo_video(tmp_path / "again.mp4", num_seconds=0.5)
+        digests = {sha256(path.read_bytes()).digest() for path in (video, tmp_path / "again.mp4")}
+        assert len(digests) == 1
 
 
 def test_length_and_rate_follow_the_arguments(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import av
@@ -165,7 +166,9 @@ def test_sample_of_clips_does_not_change_and_shows_every_label_first(
 
 
 def test_film_is_the_same_on_every_run(output: FinishedOutput) -> None:
-    assert _film(output) == _film(output)
+    films = [_film(output) for _ in range(2)]
+    one, other = (replace(film, mp4=sha256(film.mp4.encode()).hexdigest()) for film in films)
+    assert one == other
 
 
 def test_text_of_the_data_cannot_end_the_script(output: FinishedOutput) -> None:
@@ -200,7 +203,7 @@ def test_page_is_the_same_on_every_run_and_replaces_an_old_one(
     first = path.read_bytes()
     assert len(first) == size
     write_report([output], path=str(path), num_clips=1)
-    assert path.read_bytes() == first
+    assert sha256(path.read_bytes()).digest() == sha256(first).digest()
     assert list(tmp_path.iterdir()) == [path]
 
 
