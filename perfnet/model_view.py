@@ -21,9 +21,8 @@ def check_view(
     sampling = sampling_of(model)
     if sampling is None:
         return
-    segments, each = sampling
-    num_frames = segments * (each or 1)
-    if view.num_segments == segments and (each is None or view.num_frames == num_frames):
+    segments, num_frames = sampling.num_segments, sampling.least_frames
+    if view.num_segments == segments and sampling.fits(view.num_frames):
         return
     parts = "one window" if view.num_segments is None else f"{view.num_segments} segments"
     option = f"--{name.replace('_', '-')}"

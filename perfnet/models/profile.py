@@ -47,14 +47,11 @@ def profile_model(
 def _check_frames(config: ModelConfig, input_thw: tuple[int, int, int]) -> None:
     """Raise ConfigError unless a network that sees segments can split the frames into them."""
     sampling = sampling_of(config)
-    if sampling is None:
-        return
     num_frames, height, width = input_thw
-    segments, each = sampling
-    if num_frames == segments * (each or max(1, num_frames // segments)):
+    if sampling is None or sampling.fits(num_frames):
         return
-    fitting = segments * (each or 1)
+    segments, fitting = sampling.num_segments, sampling.least_frames
     raise ConfigError(
-        f"input must have {fitting} frames for {config.name}, {each or 1} of each of {segments} "
-        f"segments, got {num_frames}; say --input {fitting} {height} {width}"
+        f"input must have {fitting} frames for {config.name}, {fitting // segments} of each of "
+        f"{segments} segments, got {num_frames}; say --input {fitting} {height} {width}"
     )

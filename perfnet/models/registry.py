@@ -102,6 +102,17 @@ class Sampling(NamedTuple):
     frames_per_segment: int | None
     """Adjacent frames of each part; None = any number."""
 
+    @property
+    def least_frames(self) -> int:
+        """The fewest frames of a clip."""
+        return self.num_segments * (self.frames_per_segment or 1)
+
+    def fits(self, num_frames: int) -> bool:
+        """Whether so many frames can be split into the segments."""
+        if self.frames_per_segment is None:
+            return num_frames > 0 and num_frames % self.num_segments == 0
+        return num_frames == self.least_frames
+
 
 class _Entry(NamedTuple):
     make: Callable[["ModelConfig", int, int], nn.Module]
