@@ -54,16 +54,7 @@ def as_it_is(backend: PoseBackend) -> Way:
     """Return the way of a build."""
 
     def run(clip: Clip) -> PoseSequence:
-        height, width = clip[0].shape[1:3]
-        request = PoseRequest(
-            clip_id="clip",
-            media_id="clip",
-            relative_path="clip",
-            frame_width=width,
-            frame_height=height,
-            source_width=width,
-            source_height=height,
-        )
+        request = PoseRequest.for_frames("clip", clip[0])
         return backend.start_clip(request).estimate(*clip)
 
     return run

@@ -62,16 +62,7 @@ def draw_people(
     name: PoseBackendName, frame: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.uint8], int]:
     """Return the frame with everybody whom a build would draw, and how many they are."""
-    height, width = frame.shape[:2]
-    request = PoseRequest(
-        clip_id="sheet",
-        media_id="sheet",
-        relative_path="sheet",
-        frame_width=width,
-        frame_height=height,
-        source_width=width,
-        source_height=height,
-    )
+    request = PoseRequest.for_frames("sheet", frame[None])
     backend = make_backend(name, PoseConfig())
     poses = backend.start_clip(request).estimate(frame[None], np.zeros(1, np.int64))
     backend.close()

@@ -173,16 +173,7 @@ def _read_image(path: Path) -> Any:
 
 def _estimate_image(backend: PoseBackend, image: Any) -> PoseSequence:
     """Poses of a clip of one frame."""
-    height, width = image.shape[:2]
-    request = PoseRequest(
-        clip_id="image",
-        media_id="image",
-        relative_path="image",
-        frame_width=width,
-        frame_height=height,
-        source_width=width,
-        source_height=height,
-    )
+    request = PoseRequest.for_frames("image", image[None])
     return backend.start_clip(request).estimate(image[None], np.zeros(1, np.int64))
 
 

@@ -31,6 +31,25 @@ class PoseRequest:
     source_height: int
     """Height of the video as displayed."""
 
+    @classmethod
+    def for_frames(cls, name: str, frames: npt.NDArray[np.uint8]) -> "PoseRequest":
+        """Return the request for frames that are of no data set, in the size of their video.
+
+        Args:
+            name: Stands for clip, video and path.
+            frames: uint8 [T, H, W, 3].
+        """
+        height, width = frames.shape[1:3]
+        return cls(
+            clip_id=name,
+            media_id=name,
+            relative_path=name,
+            frame_width=width,
+            frame_height=height,
+            source_width=width,
+            source_height=height,
+        )
+
 
 class ClipPoseEstimator(Protocol):
     """Estimates the poses of one clip, window by window."""
