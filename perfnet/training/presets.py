@@ -12,6 +12,7 @@ from perfnet.data.augment import ViewConfig
 from perfnet.data.shard_folder import open_shard_folder
 from perfnet.modality import Modality
 from perfnet.models.registry import ModelConfig
+from perfnet.training.checkpoint import Checkpoint
 from perfnet.training.config import FitConfig, OptimizerConfig, Precision
 from perfnet.training.foreign_weights import load_start
 from perfnet.training.schedule import ScheduleConfig
@@ -221,11 +222,7 @@ def fit_config(
     model, modality, schedule = recipe.model, recipe.modality, recipe.schedule
     view, eval_view = recipe.view, recipe.eval_view
     if recipe.needs_init:
-        start = load_start(init, init_weights)
-        if start is None:
-            raise ConfigError(
-                f"init must name a checkpoint for {preset}, got none; say --init or --init-weights"
-            )
+        start = _start_of(preset, init, init_weights)
         modality = start.card.modality
         if not recipe.keeps_model:
             model = start.card.model
@@ -251,6 +248,15 @@ def fit_config(
         schedule=schedule,
         optimizer=recipe.optimizer,
     )
+
+
+def _start_of(preset: PresetName, init: Path | None, init_weights: Path | None) -> Checkpoint:
+    start = load_start(init, init_weights)
+    if start is None:
+        raise ConfigError(
+            f"init must name a checkpoint for {preset}, got none; say --init or --init-weights"
+        )
+    return start
 
 
 def _sampled_as(view: ViewConfig, given: Mapping[str, Any]) -> ViewConfig:

@@ -1,6 +1,5 @@
 """Samples are what the records hold: same window, crop and mirror flag in every stream."""
 
-import copy
 import dataclasses
 import pickle
 from collections.abc import Callable
@@ -14,7 +13,6 @@ import torch
 from perfnet import SampleKey, ShardDataset, ViewConfig, collate_clips, to_model_input
 from perfnet.data.augment import clip_rng, random_view
 from renderers.pose import PoseRenderConfig, render_pose_clip
-from schemas import shard_reader
 from schemas.clip_record import ClipRecord
 from schemas.errors import ConfigError, ShardError
 from schemas.pose_sequence import PoseSequence
@@ -258,54 +256,6 @@ def test_labels_and_ids_are_those_of_the_records(
         record = next(each for each in records if each.clip_id == clip_id)
         assert dataset.label_indices[clip] == dataset[clip]["label"] == record.label_index
         assert dataset.labels.texts[record.label_index] == record.label_text
-
-
-def test_corrupt_record_is_an_error_or_named(
-    write_shards: Callable[..., Path], records: list[ClipRecord]
-) -> None:
-    folder = write_shards(records)
-    path = next((folder / "tfrecord").glob("*-00000-of-*"))
-    data = bytearray(path.read_bytes())
-    data[len(data) // 3] ^= 1
-    path.write_bytes(data)
-    strict = _dataset(folder, shard_format="tfrecord")
-    with pytest.raises(ShardError, match="must have the stored checksum"):
-        [strict[clip] for clip in range(11)]
-    lenient = _dataset(folder, shard_format="tfrecord", on_corrupt="skip")
-    batch = collate_clips([lenient[clip] for clip in range(11)])
-    assert len(batch["clip_id"]) == len(batch["rgb"]) == 10
-    (text,) = batch["corrupt"]
-    assert "must have the stored checksum" in text
-
-
-def test_process_verifies_the_checksum_of_a_record_once(
-    write_shards: Callable[..., Path], records: list[ClipRecord], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[int, bool]] = []
-    find = shard_reader.find_record
-
-    def spy(data: Any, offset: int, *, name: str, is_verified: bool) -> tuple[int, int]:
-        asked.append((offset, is_verified))
-        return find(data, offset, name=name, is_verified=is_verified)
-
-    monkeypatch.setattr(shard_reader, "find_record", spy)
-    dataset = _dataset(write_shards(records[:2]), shard_format="tfrecord", modalities=("rgb",))
-    for clip in (0, 1, 1, 0):
-        dataset[clip]
-    copy.copy(dataset)[0]  # as another process gets it
-    assert [is_verified for _, is_verified in asked] == [False, False, True, True, False]
-
-
-def test_corrupt_sample_names_its_clip(
-    write_shards: Callable[..., Path], records: list[ClipRecord]
-) -> None:
-    bad = dataclasses.replace(records[3], rgb=tuple(b"no jpeg" for _ in records[3].rgb))
-    folder = write_shards([*records[:3], bad])
-    dataset = _dataset(folder, on_corrupt="skip", modalities=("rgb",))
-    batch = collate_clips([dataset[clip] for clip in range(4)])
-    assert batch["corrupt"] == [
-        "clip-03: failed: data must be a complete JPEG file, got 7 bytes that are not"
-    ]
 
 
 @pytest.mark.parametrize(
